@@ -1,0 +1,70 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Each sets up what it needs.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+DRIVER ?= auto
+DEBIAN := systemd-container debootstrap iproute2 git
+
+MINUTES ?= 10
+CYCLES ?= 50
+
+.PHONY: demo test bench fuzz powercut lint machines browser tracker lock clean
+
+demo: $(VENV)/ready machines
+	$(BIN)/python -m demo --driver $(DRIVER)
+
+test: lint machines browser tracker
+	$(BIN)/python -m pytest -p tests.shares -n 2 --dist loadscope --no-loadscope-reorder
+
+# A table on the terminal, and build/bench.json. The usual glue, its baseline, needs a real Redis.
+bench: $(VENV)/ready
+	$(call debian,redis-server)
+	$(BIN)/python -m bench
+
+# Each prints its seeds: FUZZ_SEED and POWERCUT_SEED repeat a run.
+fuzz: $(VENV)/ready
+	FUZZ_MINUTES=$(MINUTES) $(BIN)/python -m pytest -s tests/eventstore/test_fuzz.py
+
+powercut: $(VENV)/ready
+	POWERCUT_CYCLES=$(CYCLES) $(BIN)/python -m pytest -s tests/eventstore/test_power.py
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/ready: requirements/dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV) || (apt-get update -q && apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV))
+	$(BIN)/pip install -q --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	touch $@
+
+# Debian packages, as root and where there is apt. Whoever needs what can't be had says "not run".
+define debian
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(1) >/dev/null 2>&1; then \
+	  (apt-get update -q && apt-get install -y -q --no-install-recommends $(1)) \
+	  || echo "these could not be installed: $(1)" >&2; \
+	fi
+endef
+
+# Labs of real machines need these; without root, or where they can't be had, labs are processes.
+machines:
+	$(if $(filter process,$(DRIVER)),,$(call debian,$(DEBIAN)))
+
+# The tests look at the demo's report with a real one.
+browser:
+	$(call debian,chromium)
+
+# A browser's tracker, for a test that runs it in a page; without npm that test says "not run".
+tracker:
+	@if command -v npm >/dev/null; then npm --prefix tests/browser ci --no-audit --no-fund --silent \
+	  || echo "the browser's tracker could not be installed" >&2; \
+	fi
+
+# Exact versions with hashes and no download addresses; one resolution (dev) binds the others.
+lock: $(VENV)/ready
+	./requirements/compile
+
+clean:
+	rm -rf build $(VENV) *.egg-info tests/browser/node_modules

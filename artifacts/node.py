@@ -1,0 +1,252 @@
+"""What a node can be asked to do. The order of a release's life here:
+
+    prefetch (install.py) → activate (swap.py) ⇄ rollback → prune (prune.py)
+
+`Node` is for Python; `run` is what Salt calls: it takes and answers plain data, and never raises
+for what can go wrong on a node.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from artifacts import install, prune
+from artifacts.disk import NO_ROOM, disk_full
+from artifacts.errors import EvctlError
+from artifacts.health import ask
+from artifacts.layout import Layout, check_release_id
+from artifacts.node_config import NodeConfig, load_node
+from artifacts.node_errors import NodeFileError, NodeHasNoRole, UnknownFunction
+from artifacts.node_lock import node_lock
+from artifacts.objects import open_objects
+from artifacts.registry import Registry
+from artifacts.services import Generation, ServiceManager
+from artifacts.services_supervisor import SupervisorServices
+from artifacts.services_systemd import SystemdServices
+from artifacts.swap import Swapper
+from artifacts.tools import run_tool
+
+__all__ = ["Node", "NodeConfig", "load_node", "run"]
+
+ASK_S = 1.0
+
+Wanted = Callable[[], str | None]
+Pinned = Callable[[], Collection[str] | None]
+
+
+class Node:
+    """One node. Functions that change something hold the node's lock; `status` takes none."""
+
+    def __init__(self, config: NodeConfig, services: ServiceManager | None = None) -> None:
+        self.config = config
+        self.layout = Layout(config.root, config.run)
+        self.services = services or _services(config, self.layout)
+
+    def status(self) -> dict[str, Any]:
+        """{"node", "role", "release", "current", "last_good", "unpacked", "generations",
+        "disk_free_bytes"}.
+
+        `release` is what the serving generation's own /version answers, None when nothing serves:
+        never what a link says. A generation: {"release", "state", "pid", "restarts", "ready",
+        "says"}; `says` is its own answer.
+        """
+        role, layout = self.config.role, self.layout
+        current = layout.current(role) if role else None
+        generations = (
+            [self._describe(role, found) for found in self._generations(role)] if role else []
+        )
+        return {
+            "node": self.config.id,
+            "role": role,
+            "release": _serving(generations, current),
+            "current": current,
+            "last_good": layout.last_good(role) if role else None,
+            "unpacked": layout.unpacked(),
+            "generations": generations,
+            "disk_free_bytes": shutil.disk_usage(_existing(layout.releases)).free,
+        }
+
+    def prefetch(self, release: str) -> dict[str, Any]:
+        """Fetch, verify and install a release: see install.prefetch."""
+        with self._changing("prefetch"):
+            return self._prefetch(release)
+
+    def activate(self, release: str) -> dict[str, Any]:
+        """Swap to an unpacked release: see swap.Swapper.activate."""
+        check_release_id(release)
+        with self._changing("activate"):
+            return self._swapper().activate(release)
+
+    def converge(self, release: str | Wanted) -> dict[str, Any]:
+        """Prefetch, if it isn't here (else no registry is touched), and activate.
+
+        release: an id, or who to ask for it; asked with the lock held, so that an answer from
+        before another change can't undo that change. None from it: nothing is wanted.
+        The swap's answer, with the prefetch's as `prefetch`.
+        """
+        with self._changing("converge"):
+            wanted = release if isinstance(release, str) else release()
+            if wanted is None:
+                return {"unchanged": True, "release": None}
+            swapper = self._swapper()
+            prefetched = self._prefetch(wanted)
+            return swapper.activate(wanted) | {"prefetch": prefetched}
+
+    def rollback(self) -> dict[str, Any]:
+        """Swap to the last good release, without the registry: see swap.Swapper.rollback."""
+        with self._changing("rollback"):
+            return self._swapper().rollback()
+
+    def prune(self, pinned: Collection[str] | Pinned = ()) -> list[str]:
+        """Remove releases; kept are the current, the last good, running and pinned ones, and the
+        newest `keep` of the others. Answers what was removed.
+
+        pinned: ids, or who to ask for them; asked with the node's lock held, as in `converge`.
+        None from it: it isn't known what is spoken for, so nothing is removed.
+        """
+        with self._changing("prune"):
+            role = self.config.role
+            spoken_for = pinned() if callable(pinned) else pinned
+            if spoken_for is None:
+                return []
+            needed = set(spoken_for)
+            if role:
+                needed |= {generation.release for generation in self._generations(role)}
+                linked = (self.layout.current(role), self.layout.last_good(role))
+                needed |= {release for release in linked if release}
+            return prune.prune(self.layout, needed, self.config.keep)
+
+    def tool(self, name: str, arguments: Collection[str]) -> dict[str, Any]:
+        """Run a tool that the current release offers for this role: see tools.run_tool. It takes no
+        lock: a tool asks, and changes nothing of releases."""
+        return run_tool(self.layout, self.config.id, self._role(), name, list(arguments))
+
+    @contextmanager
+    def _changing(self, function: str) -> Iterator[None]:
+        with node_lock(self.layout.lock, function, self.config.lock_wait_s):
+            yield
+
+    def _prefetch(self, release: str) -> dict[str, Any]:
+        check_release_id(release)
+        if self.layout.is_unpacked(release):
+            return {"release": release, "seconds": 0.0, "fetched_bytes": 0, "already": True}
+        registry = Registry(
+            open_objects(self.config.registry),
+            self.config.trust,
+            cache=self.layout.cache / "registry",
+        )
+        return install.prefetch(self.layout, registry, release, self.config.python)
+
+    def _swapper(self) -> Swapper:
+        return Swapper(self.config.id, self._role(), self.layout, self.services)
+
+    def _role(self) -> str:
+        if self.config.role is None:
+            raise NodeHasNoRole(
+                f"node {self.config.id} has no role yet",
+                why="the master's map of nodes gives it none",
+                next_step="assign one in nodes.yaml on the master, then: salt <node> state.apply",
+            )
+        return self.config.role
+
+    def _generations(self, role: str) -> list[Generation]:
+        return sorted(self.services.generations(role), key=lambda generation: generation.release)
+
+    def _describe(self, role: str, generation: Generation) -> dict[str, Any]:
+        socket = self.services.admin_socket(role, generation.release)
+        version = ask(socket, "/version", ASK_S).json()
+        return {
+            "release": generation.release,
+            "state": generation.state,
+            "pid": generation.pid,
+            "restarts": generation.restarts,
+            "ready": ask(socket, "/readyz", ASK_S).status == 200,
+            "says": version.get("release"),
+        }
+
+
+def run(function: str, config_path: str, **kwargs: Any) -> dict[str, Any]:
+    """A function of this node, by name, for Salt.
+
+    {"ok": True, "result": …, "status": …}, or {"ok": False, "error": EvctlError.to_json(),
+    "status": …}; `status` is None when even that can't be told.
+    """
+    node: Node | None = None
+    try:
+        if function not in FUNCTIONS:
+            raise UnknownFunction(
+                f"a node has no function {function!r}",
+                why=f"it has {', '.join(FUNCTIONS)}",
+                next_step="bring the node's toolkit up to date: salt <node> state.apply",
+            )
+        node = Node(load_node(Path(config_path)))
+        result = _call(node, function, kwargs)
+    except (EvctlError, OSError) as error:
+        told = error if isinstance(error, EvctlError) else _from_os_error(error, node)
+        if node is not None and not told.where:
+            told.where = node.config.id
+        return {"ok": False, "error": told.to_json(), "status": _status(node)}
+    return {
+        "ok": True,
+        "result": result,
+        "status": result if function == "status" else _status(node),
+    }
+
+
+FUNCTIONS = ("status", "prefetch", "activate", "converge", "rollback", "prune", "tool")
+_TAKES = {
+    "prefetch": {"release"},
+    "activate": {"release"},
+    "converge": {"release"},
+    "prune": {"pinned"},
+    "tool": {"name", "arguments"},
+}
+
+
+def _call(node: Node, function: str, kwargs: dict[str, Any]) -> Any:
+    takes = _TAKES.get(function, set())
+    if set(kwargs) != takes:
+        raise UnknownFunction(
+            f"{function} takes {', '.join(takes) or 'nothing'}",
+            why=f"it got {', '.join(kwargs) or 'nothing'}",
+            next_step="bring the node's toolkit up to date: salt <node> state.apply",
+        )
+    return getattr(node, function)(**kwargs)
+
+
+def _status(node: Node | None) -> dict[str, Any] | None:
+    try:
+        return node.status() if node else None
+    except (EvctlError, OSError):
+        return None
+
+
+def _from_os_error(error: OSError, node: Node | None) -> EvctlError:
+    if node is not None and error.errno in NO_ROOM:
+        return disk_full(node.layout.root, "this change", str(error))
+    return NodeFileError(
+        "a file operation on the node failed",
+        why=str(error),
+        next_step="look at the node's disk and at the rights of its folders",
+    )
+
+
+def _services(config: NodeConfig, layout: Layout) -> ServiceManager:
+    return SystemdServices(layout) if config.services == "systemd" else SupervisorServices(layout)
+
+
+def _serving(generations: list[dict[str, Any]], current: str | None) -> str | None:
+    """In the middle of a swap two may serve: then the one that the node stands by."""
+    serving = [found for found in generations if found["state"] == "serving" and found["says"]]
+    serving.sort(key=lambda found: (found["says"] != current, not found["ready"]))
+    return serving[0]["says"] if serving else None
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path

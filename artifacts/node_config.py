@@ -1,0 +1,132 @@
+"""node.yaml: who a node is. Salt renders it; docs/architecture.md has its keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import yaml
+
+from artifacts.node_errors import NodeSettingsError
+
+Services = Literal["systemd", "supervisor"]
+
+SETTINGS_BYTES_MAX = 256 * 1024
+# A unix socket's path may have 107 bytes; `<role>-<release>.sock` gets its part of them.
+RUN_BYTES_MAX = 50
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """One node's settings.
+
+    id, role: who it is by the master's map; role is None until one is assigned.
+    root: where its file tree begins. run: where its sockets live, at most 50 bytes.
+    registry: URL of the releases. trust: key id → base64 ed25519 public key.
+    keep: unpacked releases kept beside those that are needed. python: interpreter for releases;
+    None looks for the version that each release names. lock_wait_s: how long a change waits for
+    another one to end.
+    """
+
+    id: str
+    role: str | None
+    root: Path
+    run: Path
+    registry: str
+    trust: dict[str, str]
+    services: Services
+    keep: int = 3
+    python: Path | None = None
+    lock_wait_s: float = 30.0
+
+
+_KEYS = {
+    "id", "role", "root", "run", "registry", "trust", "services", "keep", "python", "lock_wait_s",
+}  # fmt: skip
+_NEXT = "mend the node's pillar on the master, then: salt <node> state.apply"
+
+
+def load_node(path: Path) -> NodeConfig:
+    """Settings from a node.yaml. NodeSettingsError names the file, the key and what is wrong."""
+    raw = read_settings(path)
+
+    def wrong(key: str, what: str) -> NodeSettingsError:
+        return NodeSettingsError(f"{path}: `{key}` {what}", next_step=_NEXT)
+
+    for key in sorted(raw.keys() - _KEYS):
+        raise wrong(key, "isn't a setting of a node")
+
+    def text(key: str, default: str | None = None) -> str:
+        value = raw.get(key, default)
+        if not isinstance(value, str) or not value:
+            raise wrong(key, "must be a text")
+        return value
+
+    def number(key: str, default: float, highest: float) -> float:
+        value = raw.get(key, default)
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not 0 <= value <= highest
+        ):
+            raise wrong(key, f"must be a number from 0 to {highest:g}")
+        return float(value)
+
+    def folder(key: str, default: str) -> Path:
+        value = Path(text(key, default))
+        if not value.is_absolute():
+            raise wrong(key, "must be an absolute path")
+        return value
+
+    root = folder("root", "/")
+    run = folder("run", str(root / "run/evctl"))
+    if len(bytes(run)) > RUN_BYTES_MAX:
+        raise wrong(
+            "run", f"must be at most {RUN_BYTES_MAX} bytes long: {run} (sockets live there)"
+        )
+    trust = raw.get("trust")
+    if (
+        not isinstance(trust, dict)
+        or not trust
+        or not all(isinstance(part, str) and part for pair in trust.items() for part in pair)
+    ):
+        raise wrong("trust", "must map key ids to base64 public keys, at least one")
+    services = text("services")
+    if services not in ("systemd", "supervisor"):
+        raise wrong("services", "must be systemd or supervisor")
+    return NodeConfig(
+        id=text("id"),
+        role=None if raw.get("role") is None else text("role"),
+        root=root,
+        run=run,
+        registry=text("registry"),
+        trust=dict(trust),
+        services=cast(Services, services),
+        keep=int(number("keep", 3, 1000)),
+        python=None if raw.get("python") is None else folder("python", ""),
+        lock_wait_s=number("lock_wait_s", 30.0, 600.0),
+    )
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """A YAML mapping from a file. NodeSettingsError when it is none."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(SETTINGS_BYTES_MAX + 1)
+    except OSError as error:
+        raise NodeSettingsError(
+            f"can't read {path}", why=error.strerror or str(error), next_step=_NEXT
+        ) from error
+    if len(text) > SETTINGS_BYTES_MAX:
+        raise NodeSettingsError(
+            f"{path} is larger than {SETTINGS_BYTES_MAX} bytes", next_step=_NEXT
+        )
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        why = " ".join(str(error).split())
+        raise NodeSettingsError(f"{path} isn't YAML", why=why, next_step=_NEXT) from error
+    if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw):
+        raise NodeSettingsError(f"{path} must be a mapping of settings", next_step=_NEXT)
+    return raw

@@ -1,0 +1,165 @@
+"""`evctl lab`: a fleet of real nodes on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from cli.lab import operate
+from cli.lab.errors import LabUsageError
+from cli.lab.spec import REPOSITORY, Lab, load_lab
+
+LABS = REPOSITORY / "build" / "labs"
+
+name_option = click.option("--name", default="default", show_default=True, help="Which lab.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@click.group()
+def lab() -> None:
+    """A fleet of real nodes on this machine: to rehearse on and to test with.
+
+    \b
+    Examples:
+      evctl lab up                          a Salt master and the usual five nodes
+      evctl lab up --nodes web-01=web       one more node, with the role `web`
+      evctl lab shell collector-01 -- systemctl status 'ev-*'
+      evctl lab kill collector-01           a power cut; `evctl lab up` turns it on again
+      evctl lab down                        leaves nothing behind
+    """
+
+
+@lab.command()
+@name_option
+@click.option(
+    "--driver",
+    type=click.Choice(["auto", "nspawn", "process"]),
+    default="auto",
+    show_default=True,
+    help="Machines with their own systemd, or processes without privileges.",
+)
+@click.option("--nodes", help="ID or ID=ROLE, by commas; `none` for a master without nodes.")
+@json_option
+def up(
+    name: str, driver: Literal["auto", "nspawn", "process"], nodes: str | None, as_json: bool
+) -> None:
+    """Bring up a Salt master and nodes, or what is missing of them.
+
+    \b
+    Examples:
+      evctl lab up                                   a Salt master and the usual five nodes
+      evctl lab up --driver process --name mine
+      evctl lab up --nodes web-01=web
+    """
+    made, powered_on = operate.up(_root(name), name, driver, _wanted(nodes), _say)
+    _show(made, as_json, {"powered_on": powered_on})
+    if not as_json:
+        click.echo(f"next: evctl release --channel stable · undo: evctl lab down --name {name}")
+
+
+@lab.command()
+@name_option
+@json_option
+def down(name: str, as_json: bool) -> None:
+    """Take away all that the lab has running, mounted or written.
+
+    \b
+    Examples:
+      evctl lab down
+      evctl lab down --name mine --json
+    """
+    found = operate.down(_root(name), name)
+    said = "gone" if found else "was not up"
+    click.echo(json.dumps({"name": name, "found": found}) if as_json else f"lab {name} {said}")
+
+
+@lab.command()
+@name_option
+@json_option
+def status(name: str, as_json: bool) -> None:
+    """What the lab has, and what of it is on.
+
+    \b
+    Examples:
+      evctl lab status
+      evctl lab status --name mine --json
+    """
+    _show(_existing(name), as_json)
+
+
+@lab.command()
+@name_option
+@click.argument("node")
+@json_option
+def kill(name: str, node: str, as_json: bool) -> None:
+    """Cut a node's power: nothing gets to say goodbye.
+
+    \b
+    Examples:
+      evctl lab kill collector-01
+      evctl lab kill collector-01 --name mine --json
+    """
+    operate.power_off(_existing(name), node)
+    undo = f"evctl lab up --name {name}"
+    said = {"name": name, "node": node, "on": False}
+    click.echo(json.dumps(said) if as_json else f"{node} is off · undo: {undo}")
+
+
+@lab.command()
+@name_option
+@click.argument("node")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def shell(name: str, node: str, command: tuple[str, ...]) -> None:
+    """A shell on a node, or one command there (after `--`).
+
+    \b
+    Examples:
+      evctl lab shell collector-01
+      evctl lab shell collector-01 -- systemctl status 'ev-*'
+    """
+    argv = operate.inside(_existing(name), node, command or ("/bin/bash",))
+    sys.stdout.flush()
+    os.execvp(argv[0], argv)  # noqa: S606 - the very point: the shell takes this process's place
+
+
+def _root(name: str) -> Path:
+    if not name.replace("-", "").isalnum():
+        raise LabUsageError(
+            f"{name!r} can't be a lab's name",
+            why="a name has letters, digits and dashes",
+            next_step="for example: --name mine",
+        )
+    return LABS / name
+
+
+def _existing(name: str) -> Lab:
+    found = load_lab(_root(name))
+    if found is None:
+        raise LabUsageError(f"there is no lab {name}", next_step=f"evctl lab up --name {name}")
+    return found
+
+
+def _wanted(nodes: str | None) -> tuple[str, ...] | None:
+    if nodes is None:
+        return None
+    return () if nodes == "none" else tuple(filter(None, nodes.split(",")))
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _show(shown: Lab, as_json: bool, more: dict[str, Any] | None = None) -> None:
+    state: dict[str, Any] = operate.status(shown) | (more or {})
+    if as_json:
+        click.echo(json.dumps(state))
+        return
+    click.echo(f"lab {shown.name} · driver {shown.driver} · master {shown.master_address}")
+    for node_id, node in state["nodes"].items():
+        glyph, word = ("●", "on") if node["on"] else ("○", "off")
+        click.echo(f"  {glyph} {node_id:20} {node['role']:16} {node['address']:15} {word}")

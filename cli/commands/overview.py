@@ -1,0 +1,33 @@
+"""Bare `evctl`: the state, and the one next command."""
+
+from __future__ import annotations
+
+import click
+
+from artifacts.errors import EvctlError
+from cli.output import Output
+
+
+def overview(output: Output) -> None:
+    for line in _lines(output):
+        click.echo(line)
+
+
+def _lines(output: Output) -> list[str]:
+    try:
+        fleet = output.load_fleet()
+        nodes = fleet.nodes()
+    except EvctlError as error:
+        return [f"no fleet: {error.what}", "next: evctl lab up   (or see evctl --help)"]
+    lines = [f"fleet {fleet.config.name} · {len(nodes)} nodes · {fleet.path}"]
+    try:
+        releases = fleet.registry().releases()
+        lines.append(f"registry {fleet.config.registry} · {len(releases)} releases")
+        rollouts = fleet.documents().ids()
+    except EvctlError as error:
+        return [*lines, str(error), "next: evctl status"]
+    if rollouts:
+        last = fleet.documents().load(rollouts[-1]).document
+        lines.append(f"last {last.kind} {last.id}: {last.state}")
+    step = "evctl release --channel stable" if not releases else "evctl status"
+    return [*lines, f"next: {step}   (evctl --help has the rest)"]

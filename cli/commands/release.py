@@ -1,0 +1,75 @@
+"""`evctl release`: from this app's tree to the registry."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from artifacts.app import AppError, find_app, load_app
+from cli.output import GOOD, NOTE, Output, json_option
+
+
+@click.command()
+@click.option(
+    "--channel", help="Point this channel at it, for every role: `stable` is for new nodes."
+)
+@click.option("--allow-dirty", is_flag=True, help="Release files that differ from the commit.")
+@json_option
+@click.pass_obj
+def release(output: Output, channel: str | None, allow_dirty: bool, as_json: bool) -> None:
+    """Package this app's tracked files and its wheels, sign, and publish.
+
+    \b
+    Examples:
+      evctl release                     publish the commit that is checked out
+      evctl release --channel stable    and let new nodes start with it
+
+    The same commit gives the same release on any machine. Publishing it again changes nothing.
+    """
+    from artifacts.release import build
+
+    began = time.monotonic()
+    app_file = find_app(Path.cwd())
+    if app_file is None:
+        raise AppError(
+            "there is no evctl.yaml here, nor above",
+            next_step="run it inside an app's repository; docs/architecture.md says what an app is",
+        )
+    app, fleet = load_app(app_file), output.load_fleet()
+    signing_key, registry = fleet.signing_key(), fleet.registry()
+    tarball, manifest = build(
+        app,
+        fleet.cache() / "built",
+        wheels_cache=fleet.cache() / "wheels",
+        allow_dirty=allow_dirty,
+        progress=lambda line: output.say(NOTE, line),
+    )
+    published = registry.publish(tarball, manifest, signing_key)
+    tarball.unlink()
+    if channel:
+        roles = {**registry.channel(channel), **dict.fromkeys(manifest.roles, manifest.release)}
+        registry.set_channel(channel, roles, signing_key)
+        output.say(NOTE, f"channel {channel} → {manifest.release}")
+    seconds = time.monotonic() - began
+    if as_json:
+        output.data(
+            {
+                "release": manifest.release,
+                "published": published,
+                "channel": channel,
+                "commit": manifest.commit,
+                "bytes": manifest.tarball_bytes,
+                "roles": sorted(manifest.roles),
+                "seconds": round(seconds, 3),
+            }
+        )
+        return
+    said = "published" if published else "was published already"
+    size_mb = manifest.tarball_bytes / 1e6
+    click.echo(
+        f"{output.mark(GOOD)} {manifest.release} {said} · {size_mb:.1f} MB · {seconds:.1f} s"
+    )
+    expression = ",".join(f"role:{name}" for name in sorted(manifest.roles))
+    click.echo(f"next: evctl rollout --range '{expression}' --to {manifest.release}")

@@ -1,0 +1,41 @@
+"""`evctl releases`: what is published."""
+
+from __future__ import annotations
+
+import click
+
+from cli.output import Output, json_option
+
+SHOWN_MAX = 50
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def releases(output: Output, as_json: bool) -> None:
+    """List the published releases, newest commit first, and what channel `stable` names.
+
+    \b
+    Example:
+      evctl releases --json
+    """
+    registry = output.load_fleet().registry()
+    manifests = sorted(
+        (registry.manifest(release) for release in registry.releases()),
+        key=lambda manifest: manifest.created_at,
+        reverse=True,
+    )
+    stable = registry.channel("stable")
+    if as_json:
+        listed = [
+            {"release": m.release, "commit": m.commit, "created_at": m.created_at, "app": m.app}
+            for m in manifests
+        ]
+        output.data({"releases": listed, "channels": {"stable": stable}})
+        return
+    for manifest in manifests[:SHOWN_MAX]:
+        roles = sorted(role for role, release in stable.items() if release == manifest.release)
+        mark = f"  stable: {', '.join(roles)}" if roles else ""
+        click.echo(f"{manifest.release}  {manifest.created_at}  {manifest.commit[:12]}{mark}")
+    if not manifests:
+        click.echo("none yet · next: evctl release --channel stable")

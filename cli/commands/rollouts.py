@@ -1,0 +1,65 @@
+"""`evctl rollouts`: what was rolled out, and how it ended."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output, json_option
+from cli.rollout import report
+from cli.rollout.document import Document
+
+SHOWN_MAX = 20
+_GLYPHS = {"converged": GOOD, "rolled_back": BAD, "failed": BAD, "partial": UNKNOWN}
+
+
+@click.command()
+@click.argument("rollout_id", required=False, metavar="[ROLLOUT]")
+@json_option
+@click.pass_obj
+def rollouts(output: Output, rollout_id: str | None, as_json: bool) -> None:
+    """The last rollouts and rollbacks; or one of them, node by node, with its evidence.
+
+    \b
+    Examples:
+      evctl rollouts
+      evctl rollouts R000042 --json
+    """
+    documents = output.load_fleet().documents()
+    if rollout_id:
+        document = documents.load(rollout_id).document
+        if as_json:
+            output.data(report.summary(document))
+        else:
+            _show(output, document)
+        return
+    found = [documents.load(each).document for each in documents.ids()[-SHOWN_MAX:]]
+    if as_json:
+        output.data({"rollouts": [report.summary(document) for document in found]})
+        return
+    for document in reversed(found):
+        click.echo(_line(output, document))
+    if not found:
+        click.echo("none yet · next: evctl rollout --range … --to …")
+
+
+def _line(output: Output, document: Document) -> str:
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(document.created_at))
+    glyph = output.mark(_GLYPHS.get(document.state, NOTE))
+    to = ", ".join(sorted({record.to for record in document.nodes.values()}))
+    why = f" · {document.reason}" if document.reason else ""
+    return (
+        f"{glyph} {document.id} {at} {document.kind} to {to} · {len(document.nodes)} nodes · "
+        f"{document.state} · by {document.operator}{why}"
+    )
+
+
+def _show(output: Output, document: Document) -> None:
+    click.echo(_line(output, document))
+    for number, wave in enumerate(document.waves, 1):
+        for node in wave:
+            record = document.nodes[node]
+            click.echo(f"  wave {number}  {node:20} {record.before} → {record.to}  {record.state}")
+            if record.error:
+                click.echo(report.evidence(record.error, "          "))

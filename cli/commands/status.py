@@ -1,0 +1,76 @@
+"""`evctl status`: what each node serves, as the node itself says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cli.fleet import Fleet
+from cli.output import BAD, GOOD, UNKNOWN, Output, json_option
+from cli.ranges import nodes_in
+from cli.rollout.drive import answer_of
+from cli.salt_client import SaltClient
+
+STATUS_S = 15.0
+SILENT_EXIT = 7
+
+
+@click.command()
+@click.option(
+    "--range", "expression", metavar="EXPR", help="Only these nodes; all, when it isn't given."
+)
+@json_option
+@click.pass_context
+def status(context: click.Context, expression: str | None, as_json: bool) -> None:
+    """What each node serves: its own generation was asked, over its own socket.
+
+    Exit code 7 when a node doesn't answer.
+
+    \b
+    Examples:
+      evctl status
+      evctl status --range role:collector --json
+    """
+    output: Output = context.obj
+    fleet = output.load_fleet()
+    nodes = fleet.nodes()
+    asked = nodes_in(expression, nodes) if expression else sorted(nodes)
+    found = ask(fleet, asked)
+    if as_json:
+        output.data({"nodes": found})
+    else:
+        for node, said in found.items():
+            click.echo(_line(output, node, nodes[node].role, said))
+        if not found:
+            click.echo("no nodes yet · next: evctl lab up")
+    if any(said["state"] == "silent" for said in found.values()):
+        context.exit(SILENT_EXIT)
+
+
+def ask(fleet: Fleet, nodes: list[str]) -> dict[str, dict[str, Any]]:
+    """Node → its status, with `state`: serving, idle, silent or failed."""
+    client = SaltClient(fleet.config.salt_master_config, fleet.config.network_namespace)
+    found: dict[str, dict[str, Any]] = {}
+    for returned in client.call(nodes, "evrelease.status", {}, STATUS_S):
+        answer = answer_of(returned)
+        if answer.ok and answer.result:
+            state = "serving" if answer.result.get("release") else "idle"
+            found[returned.node] = {"state": state, **answer.result}
+        else:
+            state = "silent" if answer.silent else "failed"
+            found[returned.node] = {"state": state, "release": None, "error": answer.error}
+    return dict(sorted(found.items()))
+
+
+def _line(output: Output, node: str, role: str | None, said: dict[str, Any]) -> str:
+    if said["state"] == "serving":
+        running = len(said["generations"])
+        more = f" · {running} generations" if running > 1 else ""
+        return f"{output.mark(GOOD)} {node:20} {role or '-':16} {said['release']}{more}"
+    if said["state"] == "idle":
+        return f"{output.mark(UNKNOWN)} {node:20} {role or '-':16} serves nothing"
+    glyph = UNKNOWN if said["state"] == "silent" else BAD
+    error = said.get("error") or {}
+    what = "no answer" if said["state"] == "silent" else error.get("what", "failed")
+    return f"{output.mark(glyph)} {node:20} {role or '-':16} {what}"

@@ -1,0 +1,200 @@
+"""Which fleet evctl talks to. docs/architecture.md has the keys of fleet.yaml."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from artifacts.app import find_app, load_app
+from artifacts.errors import EvctlError
+from artifacts.objects import open_objects
+from artifacts.registry import Registry
+from cli.ranges import ALL
+from cli.rollout.documents import Documents
+
+ENVIRONMENT = "EVCTL_FLEET"
+SYSTEM_WIDE = Path("/etc/evctl/fleet.yaml")
+
+
+class FleetError(EvctlError):
+    code = "E5201"
+    exit_code = 2
+    explanation = (
+        "fleet.yaml says where the Salt master, the registry and the nodes are. It is found by "
+        "--fleet, then EVCTL_FLEET, then the nearest evctl.yaml's `fleet`, then /etc/evctl."
+    )
+
+
+class FleetNotAllowed(EvctlError):
+    code = "E5202"
+    exit_code = 4
+    explanation = (
+        "This user may not read fleet.yaml, or the map of nodes that it names. A fleet is worked "
+        "on as root, or as the master's user."
+    )
+
+
+@dataclass(frozen=True)
+class FleetConfig:
+    """fleet.yaml, with its paths made absolute."""
+
+    name: str
+    salt_master_config: Path
+    registry: str
+    documents: str
+    nodes: Path
+    trust: dict[str, str]
+    signing_key: Path | None = None
+    cache: Path | None = None
+    network_namespace: str | None = None
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """A node by the master's map; role is None until one is assigned."""
+
+    id: str
+    role: str | None
+    az: str | None = None
+    address: str | None = None
+
+
+@dataclass(frozen=True)
+class Fleet:
+    path: Path
+    config: FleetConfig
+    _nodes: dict[str, NodeInfo] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def load(cls, path: Path) -> Fleet:
+        """FleetError names the file, the key and what is wrong. FleetNotAllowed."""
+        return cls(path, _config(path))
+
+    def nodes(self) -> dict[str, NodeInfo]:
+        """Every node of the master's map, by id."""
+        found = {}
+        for node_id, facts in _mapping(self.config.nodes).items():
+            if not _is_node(node_id, facts):
+                raise FleetError(
+                    f"{self.config.nodes}: node {node_id!r} is not understood",
+                    why=f"an id of letters, digits, - . _ may have, as texts: {', '.join(_FACTS)}; "
+                    f"no node can be called `{ALL}`, which names the whole fleet",
+                    next_step="mend the map of nodes",
+                )
+            found[node_id] = NodeInfo(node_id, **{"role": None, **facts})
+        return found
+
+    def registry(self) -> Registry:
+        return Registry(open_objects(self.config.registry), self.config.trust, self.cache())
+
+    def documents(self) -> Documents:
+        return Documents(open_objects(self.config.documents))
+
+    def cache(self) -> Path:
+        """Where manifests and wheels are kept: the fleet's, else the user's own."""
+        return self.config.cache or Path.home() / ".cache/evctl"
+
+    def signing_key(self) -> Path:
+        if self.config.signing_key is None:
+            raise FleetError(
+                f"{self.path} names no signing_key",
+                why="releases are signed",
+                next_step="evctl key new PATH, then `signing_key: PATH` in fleet.yaml",
+            )
+        return self.config.signing_key
+
+
+_FACTS = ("role", "az", "address")
+_NODE_ID = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)
+
+
+def _is_node(node_id: str, facts: Any) -> bool:
+    return (
+        _NODE_ID.fullmatch(node_id) is not None
+        and node_id != ALL
+        and isinstance(facts, dict)
+        and not facts.keys() - set(_FACTS)
+        and all(fact is None or isinstance(fact, str) for fact in facts.values())
+    )
+
+
+def find_fleet(given: Path | None, start: Path) -> Path:
+    """Which fleet.yaml: by option, environment, nearest app, system. FleetError: none."""
+    if given:
+        return given
+    if os.environ.get(ENVIRONMENT):
+        return Path(os.environ[ENVIRONMENT])
+    app_file = find_app(start)
+    if app_file and (named := load_app(app_file).fleet):
+        return app_file.parent / named
+    if SYSTEM_WIDE.exists():
+        return SYSTEM_WIDE
+    raise FleetError(
+        "no fleet is known",
+        why=f"no --fleet, no {ENVIRONMENT}, no evctl.yaml with `fleet` here, no {SYSTEM_WIDE}",
+        next_step="evctl lab up makes one to try; docs/operations.md has your own",
+    )
+
+
+def _config(path: Path) -> FleetConfig:
+    raw = _mapping(path)
+    known = {one.name for one in fields(FleetConfig)}
+    for key in raw.keys() - known:
+        near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.0)[0]
+        raise FleetError(f"{path}: `{key}` isn't a key", next_step=f"did you mean `{near}`?")
+    for key in ("name", "salt_master_config", "registry", "documents", "nodes"):
+        if not raw.get(key):
+            raise FleetError(f"{path}: `{key}` must be a text", next_step="mend the file")
+    for key in sorted(raw.keys() - {"trust"}):
+        if raw[key] is not None and not isinstance(raw[key], str):
+            raise FleetError(f"{path}: `{key}` must be a text", next_step="mend the file")
+    trust = raw.get("trust")
+    if (
+        not isinstance(trust, dict)
+        or not trust
+        or not all(map(_is_text, [*trust, *trust.values()]))
+    ):
+        raise FleetError(
+            f"{path}: `trust` must map key ids to public keys",
+            next_step="evctl key new PATH prints one",
+        )
+    paths = {
+        key: path.parent / raw[key]
+        for key in ("salt_master_config", "nodes", "signing_key", "cache")
+        if raw.get(key)
+    }
+    return FleetConfig(**{**raw, **paths})
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except PermissionError as error:
+        raise FleetNotAllowed(
+            f"can't read {path}",
+            why=error.strerror or str(error),
+            next_step="run evctl as root, or as the master's user",
+        ) from error
+    except OSError as error:
+        raise FleetError(
+            f"can't read {path}",
+            why=error.strerror or str(error),
+            next_step="evctl lab up makes a fleet to try",
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise FleetError(
+            f"{path} isn't YAML", why=" ".join(str(error).split()), next_step="mend that line"
+        ) from error
+    if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw):
+        raise FleetError(f"{path} must be a mapping", next_step="mend the file")
+    return raw

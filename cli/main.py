@@ -1,0 +1,176 @@
+"""`evctl`: the command line. Commands are imported when they are called: `--help` stays quick."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from artifacts.errors import EvctlError
+from cli.output import Output, echo, lose_stdout
+
+if TYPE_CHECKING:
+    from cli.tools import Offered
+
+# name → (module, what --help says). The command is the module's attribute of the same name.
+COMMANDS = {
+    "release": ("cli.commands.release", "Package this app's tree and publish it."),
+    "releases": ("cli.commands.releases", "List the published releases and the channels."),
+    "rollout": ("cli.commands.rollout", "Bring nodes to a release, without anyone noticing."),
+    "rollback": ("cli.commands.rollback", "Bring nodes back to what they served before."),
+    "rollouts": ("cli.commands.rollouts", "What was rolled out, and how it ended."),
+    "fleet": ("cli.commands.fleet", "What the fleet is: nodes, roles, keys, what they should run."),
+    "range": ("cli.commands.range", "Which nodes an expression names."),
+    "status": ("cli.commands.status", "What each node serves, as the node itself says."),
+    "lab": ("cli.commands.lab", "A fleet of real nodes on this machine."),
+    "key": ("cli.commands.key", "Keys that sign releases."),
+    "explain": ("cli.commands.explain", "What an error's code means."),
+}
+
+
+class WrongUsage(EvctlError):
+    code = "E5002"
+    exit_code = 2
+    explanation = "The command line can't be understood; the command's --help has examples."
+
+
+class Table(click.Group):
+    """A group whose commands are looked up in COMMANDS."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return [*COMMANDS, *_tools_here()]
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return _tool(name, context.params.get("fleet"))
+        command: click.Command = getattr(importlib.import_module(COMMANDS[name][0]), name)
+        return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and self.get_command(context, args[0]) is None:
+            known = self.list_commands(context)
+            near = difflib.get_close_matches(args[0], known, n=1, cutoff=0.0)[0]
+            context.fail(f"No such command {args[0]!r}. Did you mean {near!r}?")
+        return super().resolve_command(context, args)
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, said) for name, (_, said) in COMMANDS.items()])
+        tools = _tools_here()
+        if tools:
+            with formatter.section("Tools of this app"):
+                formatter.write_dl([(name, tool.says) for name, tool in tools.items()])
+
+
+def _tool(name: str, fleet: Path | None) -> click.Command | None:
+    from cli.tools import find_tool
+
+    tool = find_tool(name, fleet)
+    if tool is None:
+        return None
+    from cli.commands.tool import command_of
+
+    return command_of(tool)
+
+
+def _tools_here() -> dict[str, Offered]:
+    from cli.tools import offered_here
+
+    return {name: tool for name, tool in offered_here().items() if name not in COMMANDS}
+
+
+@click.group(cls=Table, invoke_without_command=True)
+@click.option(
+    "--fleet", type=click.Path(path_type=Path, readable=False), help="The fleet.yaml to use."
+)
+@click.option("--no-color", is_flag=True, help="No colour, also on a terminal (or set NO_COLOR).")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.version_option(package_name="evctl", message="%(version)s")
+@click.pass_context
+def evctl(context: click.Context, fleet: Path | None, no_color: bool, quiet: bool) -> None:
+    """Releases, rolls out and rolls back services over a fleet through Salt.
+
+    \b
+    Examples:
+      evctl lab up                                   a fleet of real nodes, to try it on
+      evctl release                                  package and publish this app's tree
+      evctl rollout --range role:collector --to ID   bring nodes to a release
+      evctl rollback                                 back to what served before
+      evctl status                                   what each node serves
+      evctl fleet                                    what the fleet is, without asking a node
+      evctl range 'role:collector!collector-01'      which nodes an expression names
+
+    \b
+    Exit codes:
+      0 done   1 our own fault   2 usage   3 --plan --exit-code found changes
+      4 not allowed, not trusted   5 failed and rolled back   6 failed, not rolled back
+      7 nodes silent   8 locked, or changed meanwhile
+    """
+    context.obj = Output(fleet=fleet, color=False if no_color else None, quiet=quiet)
+    if context.invoked_subcommand is None:
+        from cli.commands.overview import overview
+
+        overview(context.obj)
+
+
+def main() -> None:
+    """The entry point: turns every error into words and an exit code, once."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    try:
+        ended = evctl.main(arguments, prog_name="evctl", standalone_mode=False)
+    except EvctlError as error:
+        tell(error, as_json="--json" in arguments)
+        return error.exit_code
+    except click.ClickException as error:
+        if "--json" in arguments:
+            wrong = WrongUsage(error.format_message(), next_step="evctl --help")
+            echo(json.dumps({"error": wrong.to_json()}))
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        return 130
+    except (BrokenPipeError, SystemExit):  # click exits when whoever reads its output has gone
+        lose_stdout()
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last resort: no traceback reaches a user
+        tell(_own_fault(error), as_json="--json" in arguments)
+        return EvctlError.exit_code
+    return ended if isinstance(ended, int) else 0  # click hands back the code of context.exit
+
+
+def tell(error: EvctlError, *, as_json: bool) -> None:
+    """What, why, where, and what next."""
+    said = error.to_json()
+    if as_json:
+        echo(json.dumps({"error": said}))
+    where = f"{said['where']}: " if said["where"] else ""
+    echo(f"{said['code']} {where}{said['what']}", err=True)
+    for label, text in (("why", said["why"]), ("next", said["next"])):
+        if text:
+            echo(f"  {label}: {text}", err=True)
+
+
+def _own_fault(error: Exception) -> EvctlError:
+    descriptor, name = tempfile.mkstemp(prefix="evctl-", suffix=".log")
+    with os.fdopen(descriptor, "w") as file:
+        file.write("".join(traceback.format_exception(error)))
+    said: Any = str(error) or type(error).__name__
+    return EvctlError(
+        "evctl itself failed",
+        why=" ".join(said.split())[:300],
+        next_step=f"report it with {name}",
+    )

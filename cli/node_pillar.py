@@ -1,0 +1,91 @@
+"""What the master tells a node about itself: computed anew whenever the node asks."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from artifacts.errors import EvctlError
+from cli import tokens
+from cli.fleet import Fleet
+from cli.rollout.documents import Documents
+
+log = logging.getLogger(__name__)
+
+CHANNEL = "stable"
+
+
+def node_pillar(
+    node_id: str, grains: Mapping[str, Any], fleet_file: str, tokens_folder: str
+) -> dict[str, Any]:
+    """Pillar `evctl` of one node; empty for a node that isn't on the map or whose token was not
+    issued to it. A node without a release gets the reason as `problem`.
+
+    role, address: from the master's map; release: from the desired releases, else from the
+    channel `stable`; port, ready_s, drain_s: from the release's manifest; rollout: the one that is
+    at work on the node just now: until it has ended, the node leaves its release to it; pinned:
+    what that rollout and the desired releases name, which the node may not prune; None: not known.
+    """
+    if not tokens.redeem(Path(tokens_folder), node_id, str(grains.get(tokens.GRAIN, ""))):
+        log.error("node %s asked for its pillar with a token that was not issued to it", node_id)
+        return {}
+    try:
+        fleet = Fleet.load(Path(fleet_file))
+        node = fleet.nodes().get(node_id)
+        if node is None:
+            return {}
+        known: dict[str, Any] = {
+            "id": node_id,
+            "role": node.role,
+            "address": node.address,
+            "trust": fleet.config.trust,
+        }
+        if node.role is None:
+            return known | {"release": None, "problem": "the map of nodes gives it no role"}
+        documents = fleet.documents()
+        known["rollout"] = documents.holder(node_id, time.time())
+        known["pinned"] = _pinned(documents, node_id, node.role, known["rollout"])
+        return known | _release(fleet, node_id, node.role)
+    except EvctlError as error:
+        log.error("no pillar for node %s: %s", node_id, error)
+        return {"id": node_id, "problem": str(error)}
+
+
+def _pinned(documents: Documents, node_id: str, role: str, rollout: str | None) -> list[str] | None:
+    """None when the rollout can't be read: then nobody knows what it needs."""
+    desired = documents.desired().release_for(node_id, role)
+    pinned = {desired} if desired else set()
+    if rollout:
+        try:
+            pinned |= documents.load(rollout).document.nodes[node_id].releases()
+        except EvctlError as error:
+            log.error("node %s may prune nothing: %s", node_id, error)
+            return None
+    return sorted(pinned)
+
+
+def _release(fleet: Fleet, node_id: str, role_name: str) -> dict[str, Any]:
+    try:
+        release = wanted_release(fleet, node_id, role_name)
+        if release is None:
+            return {"release": None, "problem": f"no release on channel {CHANNEL} for {role_name}"}
+        role = fleet.registry().manifest(release).roles.get(role_name)
+    except EvctlError as error:
+        return {"release": None, "problem": str(error)}
+    if role is None:
+        return {"release": None, "problem": f"release {release} has no role {role_name}"}
+    return {
+        "release": release,
+        "port": role["listen"],
+        "ready_s": role["ready_s"],
+        "drain_s": role["drain_s"],
+    }
+
+
+def wanted_release(fleet: Fleet, node_id: str, role: str) -> str | None:
+    """What this node should run: a rollout's decision, else the channel's."""
+    desired = fleet.documents().desired().release_for(node_id, role)
+    return desired or fleet.registry().channel(CHANNEL).get(role)

@@ -1,0 +1,86 @@
+"""How commands speak: data on stdout, progress on stderr, colour only on a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from cli.fleet import Fleet
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+yes_option = click.option(
+    "--yes", is_flag=True, help="Don't ask; needed without a terminal, and for `all`."
+)
+
+GOOD, BAD, UNKNOWN, NOTE = "✔", "✗", "?", "●"
+_COLORS = {GOOD: "green", BAD: "red", UNKNOWN: "yellow", NOTE: "cyan"}
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a line. When its reader or its terminal has gone, the work goes on without one."""
+    try:
+        click.echo(text, err=err)
+    except OSError:
+        _lose(sys.stderr if err else sys.stdout)
+
+
+def lose_stdout() -> None:
+    """Whoever read it has gone: what is still written to it goes nowhere."""
+    _lose(sys.stdout)
+
+
+def _lose(stream: Any) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the command line's own options say. color None: by what stderr and stdout are."""
+
+    fleet: Path | None
+    color: bool | None
+    quiet: bool
+
+    def load_fleet(self) -> Fleet:
+        from cli.fleet import Fleet, find_fleet
+
+        return Fleet.load(find_fleet(self.fleet, Path.cwd()))
+
+    def say(self, glyph: str, text: str) -> None:
+        """One line of progress: a time, a glyph and words."""
+        if not self.quiet:
+            mark = click.style(glyph, fg=_COLORS.get(glyph)) if self._colored(sys.stderr) else glyph
+            echo(f"{time.strftime('%H:%M:%S')} {mark} {text}", err=True)
+
+    def mark(self, glyph: str) -> str:
+        """A glyph for stdout."""
+        return click.style(glyph, fg=_COLORS.get(glyph)) if self._colored(sys.stdout) else glyph
+
+    def data(self, value: Any) -> None:
+        echo(json.dumps(value))
+
+    def confirm(self, question: str, yes: bool, *, whole_fleet: bool = False) -> None:
+        """Go on, or don't: exit code 2 when there is nobody to ask. A key pressed by habit isn't
+        enough for a whole fleet."""
+        if yes:
+            return
+        if whole_fleet:
+            raise click.UsageError(f"{question} That is the whole fleet: add --yes.")
+        if not sys.stdin.isatty():
+            raise click.UsageError(f"{question} Nobody can be asked here: add --yes.")
+        click.confirm(question, abort=True, err=True)
+
+    def _colored(self, stream: Any) -> bool:
+        if self.color is not None:
+            return self.color
+        return "NO_COLOR" not in os.environ and bool(stream.isatty())

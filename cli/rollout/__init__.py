@@ -1,0 +1,9 @@
+"""A rollout: a document, decided by pure functions, carried out by one thin driver.
+
+errors     what can go wrong
+document   what a rollout is: plain data, and its hash-chained log
+documents  where rollouts, locks and desired releases are kept: compare-and-swap only
+plan       from a range and a release to a document: canaries, waves
+decide     (document) → the next command; (document, what nodes answered) → document
+drive      carries commands out through Salt, and keeps the document up to date
+"""

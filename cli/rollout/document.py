@@ -1,0 +1,133 @@
+"""What a rollout is: plain data. Every change of it goes through `logged`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from cli.rollout.errors import DocumentChanged
+
+Kind = Literal["rollout", "rollback"]
+State = Literal["running", "rolling_back", "converged", "rolled_back", "failed", "partial"]
+NodeState = Literal[
+    "planned",  # nothing was asked of it yet
+    "prefetched",  # it has the release; it serves what it served before
+    "swapped",  # it says that it swapped
+    "healthy",  # it has passed its wave's gate: done
+    "failed",  # it answered that it could not, and serves what it served before
+    "unhealthy",  # it swapped, and then did not pass the gate
+    "silent",  # it did not answer: nothing is known
+    "reverted",  # it serves again what it served before
+    "stuck",  # it could not go back
+]
+FINAL: tuple[State, ...] = ("converged", "rolled_back", "failed", "partial")
+
+
+@dataclass(frozen=True)
+class NodeRecord:
+    """One node of a rollout. before: what it served when the rollout was planned, if anything."""
+
+    role: str
+    before: str | None
+    to: str
+    state: NodeState = "planned"
+    swap: dict[str, Any] | None = None
+    revert: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+    def releases(self) -> set[str]:
+        """Those that the node may be asked to serve: none of them may leave it meanwhile."""
+        return {release for release in (self.before, self.to) if release}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on what nodes are waited for, and how long a wave must stay healthy. Seconds."""
+
+    prefetch_s: float = 300.0
+    swap_s: float = 120.0
+    status_s: float = 15.0
+    bake_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class Document:
+    """A rollout. waves: node ids, in the order in which they are changed; the first ones are the
+    canaries. Times are Unix seconds."""
+
+    id: str
+    kind: Kind
+    operator: str
+    reason: str
+    range: str
+    created_at: float
+    nodes: dict[str, NodeRecord]
+    waves: tuple[tuple[str, ...], ...]
+    limits: Limits = Limits()
+    state: State = "running"
+    ended_at: float | None = None
+    log: tuple[dict[str, Any], ...] = field(default=())
+
+    def with_node(self, node_id: str, **changes: Any) -> Document:
+        record = replace(self.nodes[node_id], **changes)
+        return replace(self, nodes={**self.nodes, node_id: record})
+
+    def logged(self, at: float, event: str, **facts: Any) -> Document:
+        """With one more entry in the log; each entry's digest covers all before it."""
+        entry = {"at": round(at, 3), "event": event, **facts}
+        before = self.log[-1]["digest"] if self.log else ""
+        return replace(self, log=(*self.log, {**entry, "digest": _digest(before, entry)}))
+
+    def in_state(self, *states: NodeState) -> list[str]:
+        """Ids of the nodes in one of these states, in the waves' order."""
+        return [n for wave in self.waves for n in wave if self.nodes[n].state in states]
+
+    def wave_of(self, node_id: str) -> int:
+        """Counted from 1."""
+        return next(k for k, wave in enumerate(self.waves, 1) if node_id in wave)
+
+
+def encode(document: Document) -> bytes:
+    return json.dumps(asdict(document), indent=1, sort_keys=True).encode()
+
+
+def decode(body: bytes) -> Document:
+    """The inverse of `encode`. DocumentChanged when it is damaged or the log's chain is broken."""
+    try:
+        document = _read(json.loads(body))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DocumentChanged(
+            "a rollout's document can't be read",
+            why=" ".join(f"{type(error).__name__} {error}".split()),
+            next_step="bring it back from a backup of the documents",
+        ) from error
+    before = ""
+    for number, entry in enumerate(document.log):
+        said = {key: value for key, value in entry.items() if key != "digest"}
+        before = _digest(before, said)
+        if before != entry.get("digest"):
+            raise DocumentChanged(
+                f"the log of {document.id} was changed after it was written",
+                why=f"entry {number} doesn't fit its digest",
+                next_step="compare it with a backup of the documents",
+            )
+    return document
+
+
+def _read(raw: dict[str, Any]) -> Document:
+    return Document(
+        **{
+            **raw,
+            "nodes": {name: NodeRecord(**record) for name, record in raw["nodes"].items()},
+            "waves": tuple(tuple(wave) for wave in raw["waves"]),
+            "limits": Limits(**raw["limits"]),
+            "log": tuple(raw["log"]),
+        }
+    )
+
+
+def _digest(before: str, entry: dict[str, Any]) -> str:
+    said = json.dumps(entry, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(f"{before}\n{said}".encode()).hexdigest()

@@ -1,0 +1,180 @@
+"""Where rollouts, locks and desired releases are kept. Every write is a compare-and-swap."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from artifacts.objects import ObjectConflict, ObjectMissing, ObjectStore
+from cli.rollout.document import FINAL, Document, decode, encode
+from cli.rollout.errors import DocumentChanged, NodesLocked, UnknownRollout
+
+DESIRED = "desired.json"
+LOCKS = "locks.json"
+ATTEMPTS_MAX = 50
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What nodes should run: a node's own entry, else its role's."""
+
+    nodes: dict[str, str]
+    roles: dict[str, str]
+
+    def release_for(self, node: str, role: str) -> str | None:
+        return self.nodes.get(node) or self.roles.get(role)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A document as it is kept, with the etag that its next version must match."""
+
+    document: Document
+    etag: str
+
+
+class Documents:
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+
+    def create(self, make: Callable[[str], Document]) -> Kept:
+        """Keep a new rollout under the next free id: R000001, R000002, …"""
+        for _ in range(ATTEMPTS_MAX):
+            number = max((int(rollout[1:]) for rollout in self.ids()), default=0) + 1
+            document = make(f"R{number:06d}")
+            try:
+                etag = self._objects.put(_key(document.id), encode(document), if_absent=True)
+            except ObjectConflict:
+                continue
+            return Kept(document, etag)
+        raise DocumentChanged("no free id for a rollout", why="others took them", next_step="again")
+
+    def save(self, kept: Kept, document: Document) -> Kept:
+        """The document's next version. DocumentChanged when someone else wrote one meanwhile."""
+        try:
+            etag = self._objects.put(_key(document.id), encode(document), if_match=kept.etag)
+        except ObjectConflict as error:
+            raise DocumentChanged(
+                f"{document.id} was changed by someone else",
+                why="two drivers are at work on it",
+                next_step=f"evctl rollouts {document.id}",
+            ) from error
+        return Kept(document, etag)
+
+    def load(self, rollout_id: str) -> Kept:
+        try:
+            found = self._objects.get(_key(rollout_id))
+        except ObjectMissing as error:
+            known = self.ids()
+            raise UnknownRollout(
+                f"there is no rollout {rollout_id}",
+                why=f"the last one is {known[-1]}" if known else "there is none at all",
+                next_step="evctl rollouts",
+            ) from error
+        return Kept(decode(found.body), found.etag)
+
+    def ids(self) -> list[str]:
+        """Oldest first."""
+        return [key[len("rollouts/") : -len(".json")] for key in self._objects.list("rollouts/")]
+
+    def desired(self) -> Desired:
+        return _desired(self._read(DESIRED)[0])
+
+    def want(self, nodes: Mapping[str, str | None]) -> None:
+        """What these nodes should run from now on; None: what their role or the channel says."""
+
+        def change(raw: dict[str, Any]) -> dict[str, Any]:
+            desired = _desired(raw)
+            merged = {**desired.nodes, **nodes}
+            kept = {node: release for node, release in merged.items() if release}
+            return asdict(replace(desired, nodes=kept))
+
+        self._update(DESIRED, change)
+
+    def lock(self, nodes: Iterable[str], rollout: str, now: float, lease_s: float) -> None:
+        """Take or renew the locks of these nodes. NodesLocked names another, living holder."""
+
+        def change(locks: dict[str, Any]) -> dict[str, Any]:
+            live = {node: held for node, held in locks.items() if held["expires_at"] > now}
+            for node in nodes:
+                held = live.get(node)
+                if held and held["rollout"] != rollout:
+                    raise NodesLocked(
+                        f"{node} is locked by {held['rollout']}",
+                        why=f"for {held['expires_at'] - now:.0f} s more, unless renewed",
+                        next_step=f"evctl rollouts {held['rollout']}",
+                    )
+                live[node] = {"rollout": rollout, "expires_at": round(now + lease_s, 3)}
+            return live
+
+        self._update(LOCKS, change)
+
+    def holders(self, now: float) -> dict[str, str]:
+        """Node → the rollout that is at work on it."""
+        locks = self._read(LOCKS)[0]
+        return {n: str(held["rollout"]) for n, held in locks.items() if held["expires_at"] > now}
+
+    def holder(self, node: str, now: float) -> str | None:
+        """The rollout that is at work on this node."""
+        return self.holders(now).get(node)
+
+    def spoken_for(self) -> set[str]:
+        """Releases that a rollout names which hasn't ended, also one whose driver has died."""
+        every = (self.load(rollout_id).document for rollout_id in self.ids())
+        return {
+            release
+            for document in every
+            if document.state not in FINAL
+            for record in document.nodes.values()
+            for release in record.releases()
+        }
+
+    def unlock(self, rollout: str) -> None:
+        self._update(
+            LOCKS,
+            lambda locks: {n: held for n, held in locks.items() if held["rollout"] != rollout},
+        )
+
+    def _read(self, key: str) -> tuple[dict[str, Any], str | None]:
+        try:
+            found = self._objects.get(key)
+        except ObjectMissing:
+            return {}, None
+        return _parsed(key, found.body), found.etag
+
+    def _update(self, key: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        for _ in range(ATTEMPTS_MAX):
+            before, etag = self._read(key)
+            body = json.dumps(change(before), indent=1, sort_keys=True).encode()
+            try:
+                self._objects.put(key, body, if_match=etag, if_absent=etag is None)
+            except ObjectConflict:
+                continue
+            return
+        raise DocumentChanged(f"{key} keeps changing", why="many write it", next_step="try again")
+
+
+def _key(rollout_id: str) -> str:
+    return f"rollouts/{rollout_id}.json"
+
+
+def _parsed(key: str, body: bytes) -> dict[str, Any]:
+    try:
+        raw = json.loads(body)
+    except ValueError as error:
+        raise _broken(key, str(error)) from error
+    if not isinstance(raw, dict) or not all(isinstance(each, dict) for each in raw.values()):
+        raise _broken(key, "it isn't a mapping of mappings")
+    return raw
+
+
+def _desired(raw: dict[str, Any]) -> Desired:
+    return Desired(nodes=raw.get("nodes", {}), roles=raw.get("roles", {}))
+
+
+def _broken(key: str, why: str) -> DocumentChanged:
+    return DocumentChanged(
+        f"{key} can't be read", why=why, next_step="bring it back from a backup of the documents"
+    )

@@ -1,0 +1,173 @@
+"""The only place that talks to Salt: one asynchronous, list-targeted publish for each call."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artifacts.errors import EvctlError
+from cli.lab import namespaces
+
+if TYPE_CHECKING:
+    from salt.client import LocalClient
+
+SILENT = "unreachable"
+# How long a node may take to say that it is at work on a job, before it counts as silent.
+ALIVE_S = 5
+POLL_S = 0.01
+
+
+class MasterUnreachable(EvctlError):
+    code = "E3001"
+    exit_code = 7
+    explanation = "The Salt master doesn't answer, so no node can be asked. They go on serving."
+
+
+class MasterRefused(EvctlError):
+    code = "E3002"
+    exit_code = 4
+    explanation = "The Salt master runs, and this user may not publish through it."
+
+
+@dataclass(frozen=True)
+class Return:
+    """What one node answered. error: `unreachable`, or what Salt said instead of an answer."""
+
+    node: str
+    data: Any = None
+    error: str | None = None
+
+    @property
+    def silent(self) -> bool:
+        return self.error == SILENT
+
+
+class SaltClient:
+    """Asks nodes through the master whose settings lie in `config`.
+
+    network: the namespace that the master's sockets are in; this thread moves there for good.
+    """
+
+    def __init__(self, config: Path, network: str | None) -> None:
+        self._config = config
+        self._network = network
+        self._client: LocalClient | None = None
+
+    def call(
+        self,
+        nodes: Collection[str],
+        function: str,
+        kwargs: Mapping[str, Any],
+        timeout_s: float,
+    ) -> Iterator[Return]:
+        """Every node yields exactly once, within about `timeout_s`. MasterUnreachable,
+        MasterRefused: then no node was asked."""
+        if not nodes:
+            return
+        waiting = set(nodes)
+        for found in self._answers(sorted(nodes), function, dict(kwargs), timeout_s):
+            if found.node in waiting:
+                waiting.discard(found.node)
+                yield found
+        for node in sorted(waiting):
+            yield Return(node, error=SILENT)
+
+    def _answers(
+        self, nodes: list[str], function: str, kwargs: dict[str, Any], timeout_s: float
+    ) -> Iterator[Return]:
+        import salt.exceptions
+
+        try:
+            client = self._connect()
+            deadline = time.monotonic() + timeout_s
+            job = client.run_job(
+                nodes, function, arg=(), tgt_type="list", kwarg=kwargs, timeout=ALIVE_S, listen=True
+            )
+            if not job:
+                return  # the master knows none of these nodes
+            for some in client.get_iter_returns(
+                job["jid"],
+                set(job["minions"]),
+                timeout=ALIVE_S,
+                tgt=nodes,
+                tgt_type="list",
+                block=False,  # else it yields nothing, however long, while nobody answers
+            ):
+                for node, answer in (some or {}).items():
+                    yield _return(node, answer)
+                if time.monotonic() > deadline:
+                    return
+                if not some:
+                    time.sleep(POLL_S)
+        except (salt.exceptions.AuthenticationError, salt.exceptions.EauthAuthenticationError) as e:
+            raise refused(e) from e
+        except salt.exceptions.SaltClientError as error:  # the parent of all that remain
+            if isinstance(error.__cause__ or error.__context__, PermissionError):
+                raise refused(error) from error
+            raise unreachable(error) from error
+        except salt.exceptions.SaltReqTimeoutError as error:
+            raise unreachable(error) from error
+        except PermissionError as error:
+            raise refused(error) from error
+
+    def _connect(self) -> LocalClient:
+        if self._client is None:
+            settings = settings_of_master(self._config)
+            enter_network(self._network)
+            import salt.client
+
+            # What it logs on stderr is said by the errors that are raised, in one line.
+            logging.getLogger("salt").setLevel(logging.CRITICAL)
+            self._client = salt.client.LocalClient(c_path=str(settings), auto_reconnect=True)
+        return self._client
+
+
+def settings_of_master(config: Path) -> Path:
+    """The master's own file. Salt itself says nothing of one that it can't read, and looks for a
+    master of its own invention. MasterUnreachable, MasterRefused."""
+    file = config / "master"
+    try:
+        file.open("rb").close()
+    except PermissionError as error:
+        raise refused(error) from error
+    except OSError as error:
+        raise unreachable(f"no settings of a master at {file}") from error
+    return file
+
+
+def enter_network(network: str | None) -> None:
+    """Move this thread to where the master's sockets are. MasterUnreachable when that is gone."""
+    if network is None:
+        return
+    if not namespaces.exists(network):
+        raise unreachable(f"its network {network} is not there: the lab is down")
+    namespaces.enter(network)
+
+
+def unreachable(why: object) -> MasterUnreachable:
+    return MasterUnreachable(
+        "the Salt master doesn't answer",
+        why=str(why).strip() or "no answer in time",
+        next_step="systemctl status salt-master; in a lab: evctl lab up",
+    )
+
+
+def refused(why: object) -> MasterRefused:
+    return MasterRefused(
+        "the Salt master refuses this user",
+        why=str(why).strip(),
+        next_step="run evctl as root, or as the master's user",
+    )
+
+
+def _return(node: str, answer: Any) -> Return:
+    if not isinstance(answer, dict) or answer.get("failed"):
+        return Return(node, error=SILENT)
+    data = answer.get("ret")
+    if isinstance(data, dict):
+        return Return(node, data=data)
+    return Return(node, error=str(data).strip().splitlines()[-1] if data else "no answer")

@@ -1,0 +1,62 @@
+"""What can be told of the Salt master by looking at it: nothing is published, no node is asked."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cli.salt_client import enter_network, refused, settings_of_master, unreachable
+
+Key = Literal["joined", "waiting", "refused"]
+
+# Where Salt keeps the keys of the nodes, below its pki_dir. A node may be in two of them: what is
+# accepted counts first.
+_FOLDERS: tuple[tuple[str, Key], ...] = (
+    ("minions", "joined"),
+    ("minions_rejected", "refused"),
+    ("minions_denied", "refused"),
+    ("minions_pre", "waiting"),
+)
+LISTENS_S = 2.0
+
+
+@dataclass(frozen=True)
+class SaltMaster:
+    """The master whose settings lie in `config`. network: the namespace of its sockets."""
+
+    config: Path
+    network: str | None
+
+    def keys(self) -> dict[str, Key]:
+        """Node → what the master makes of its key. MasterUnreachable, MasterRefused."""
+        pki = Path(self._options()["pki_dir"])
+        found: dict[str, Key] = {}
+        try:
+            for folder, key in _FOLDERS:
+                if (pki / folder).is_dir():
+                    for file in (pki / folder).iterdir():
+                        found.setdefault(file.name, key)
+        except PermissionError as error:
+            raise refused(error) from error
+        return found
+
+    def check_listens(self) -> None:
+        """MasterUnreachable when nothing accepts a connection where nodes and clients send what
+        they have to say. This thread moves to the master's network for good."""
+        options = self._options()
+        enter_network(self.network)
+        interface = options["interface"]
+        address = "127.0.0.1" if interface == "0.0.0.0" else interface  # noqa: S104 - not bound
+        try:
+            socket.create_connection((address, options["ret_port"]), LISTENS_S).close()
+        except OSError as error:
+            where = f"{address}:{options['ret_port']}"
+            raise unreachable(f"{where}: {error.strerror or error}") from error
+
+    def _options(self) -> Any:
+        settings = settings_of_master(self.config)
+        import salt.config
+
+        return salt.config.master_config(str(settings))

@@ -1,0 +1,37 @@
+"""`make demo`: plays the story and judges it. Exit code 0 only when nothing was lost."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from artifacts.errors import EvctlError
+from demo.check import NotDrainedError
+from demo.evctl import UnexpectedExit
+from demo.receipt import verdict
+from demo.receipt_text import show
+from demo.story import Setting, tell
+from eventstore.errors import EventStoreError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--driver", choices=("auto", "nspawn", "process"), default="auto")
+    setting = Setting(driver=parser.parse_args().driver)
+    began = time.monotonic()
+    try:
+        receipt = tell(setting)
+    except (UnexpectedExit, TimeoutError, NotDrainedError, EvctlError, EventStoreError) as error:
+        print(f"the story broke off: {error}", file=sys.stderr)
+        return 1
+    reasons = verdict(receipt, requests_min=setting.requests_min, swaps_min=setting.swaps_min)
+    show(receipt, reasons, sys.stdout)
+    print(f"receipt: {setting.folder / 'receipt.json'}")
+    print(f"report:  {setting.folder / 'report.html'}")
+    print(f"took {time.monotonic() - began:.0f} s")
+    return 1 if reasons else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,92 @@
+"""`python -m eventstore collector|processor|postprocessor`: the process of a role.
+`python -m eventstore events TOOL …`: a question to the event store.
+
+Run by hand it takes --settings, or EV_SETTINGS, and listens on 127.0.0.1.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+from eventstore import engines, service, settings
+from eventstore.errors import SettingsError
+
+USAGE_EXIT = 2
+
+
+def _collector(options: settings.Settings, process: service.Process) -> service.Role:
+    from eventstore.collector import spool
+    from eventstore.collector.app import Collector
+    from eventstore.query.receipts import Receipts
+
+    folder = spool.folder_of(options.spool, os.environ)
+    return Collector(
+        options,
+        partial(engines.open_queue, options),
+        spool.Spool(folder, options.spool_bytes_max) if folder else None,
+        node=process.node,
+        release=process.release,
+        answers=Receipts(options),
+    )
+
+
+def _processor(options: settings.Settings, process: service.Process) -> service.Role:
+    from eventstore.processing.app import ProcessorRole
+
+    return ProcessorRole(
+        options,
+        engines.open_queue(options),
+        engines.open_store(options),
+        node=process.node,
+        release=process.release,
+    )
+
+
+def _postprocessor(options: settings.Settings, process: service.Process) -> service.Role:
+    from eventstore.postprocessing.app import PostprocessorRole
+
+    return PostprocessorRole(
+        options,
+        engines.open_store(options),
+        engines.open_aggregates(options),
+        node=process.node,
+        release=process.release,
+    )
+
+
+# Each imports what only it needs: a collector carries no user-agent rules and no Parquet.
+ROLES: dict[str, service.RoleMaker] = {
+    "collector": _collector,
+    "processor": _processor,
+    "postprocessor": _postprocessor,
+}
+
+
+def main(argv: list[str]) -> int:
+    """The process of one role; its exit code: 0 drained, 1 failed, 2 usage or settings."""
+    if argv[:1] == ["events"]:
+        from eventstore.tools.dispatch import run_tool
+
+        return run_tool(argv[1:])
+    parser = argparse.ArgumentParser(prog="eventstore", description=__doc__)
+    parser.add_argument("role", choices=ROLES)
+    parser.add_argument("--settings", type=Path, default=os.environ.get("EV_SETTINGS"))
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        path = arguments.settings
+        options = settings.load(Path(path)) if path else settings.Settings()
+        process = service.Process.from_environment(arguments.role)
+    except SettingsError as error:
+        print(f"eventstore {arguments.role}: {error}", file=sys.stderr)
+        return USAGE_EXIT
+    return service.serve(process, options, ROLES[arguments.role])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

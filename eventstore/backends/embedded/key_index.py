@@ -1,0 +1,280 @@
+"""Which client keys were stored already: exact, for ever, at hundreds of thousands a second.
+
+A key is 128 bits of hash and the minute that its event states for itself. A client's retry states
+the same minute, so only keys of one minute are compared, and what is hot is small. On disk, in the
+store's own transactions: each put adds a run of new keys to the open segment of their minute; a
+full segment is sorted into chunks. In memory, a cache of what is committed and of nothing else: a
+Bloom filter for each segment, and half of each key in open ones. A filter only ever suspects; a
+suspect is looked up.
+"""
+
+import sqlite3
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Int64s = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
+Bools = npt.NDArray[np.bool_]
+Row = tuple[int, int, int, int | None, bytes]  # of key_runs
+
+SCHEMA = (
+    # first: of a closed segment's chunk, its first key's first half; NULL: a run as it was put
+    "CREATE TABLE key_runs (id INTEGER PRIMARY KEY AUTOINCREMENT, minute INTEGER NOT NULL,"
+    " segment INTEGER NOT NULL, first INTEGER, keys BLOB NOT NULL)",
+    "CREATE INDEX key_runs_by_minute ON key_runs (minute, segment, first)",
+    "CREATE TABLE key_segments (minute INTEGER NOT NULL, segment INTEGER NOT NULL,"
+    " keys INTEGER NOT NULL, PRIMARY KEY (minute, segment)) WITHOUT ROWID",
+)
+SEGMENT_KEYS = 1 << 19  # 8 MiB: what is held while one is closed
+CHUNK_KEYS = 1 << 13  # 128 KiB: what it costs to look one suspect up
+KEYS_A_WORD = 4  # 16 bits a key: one in a thousand is suspected wrongly
+WORDS_MIN = 1 << 6
+CACHE_BYTES_MAX = 48 << 20
+MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads all bits upwards
+
+RUNS_SINCE = "SELECT id, minute, segment, first, keys FROM key_runs WHERE id > ? ORDER BY id"
+RUNS_OF = "SELECT id, minute, segment, first, keys FROM key_runs WHERE minute = ? ORDER BY id"
+RUN = "SELECT keys FROM key_runs WHERE id = ?"
+CHUNK = (
+    "SELECT keys FROM key_runs WHERE minute = ? AND segment = ? AND first <= ?"
+    " ORDER BY first DESC LIMIT 1"
+)
+KEYS_OF = "SELECT keys FROM key_segments WHERE minute = ? AND segment = ?"
+OPEN_RUNS = "SELECT keys FROM key_runs WHERE minute = ? AND segment = ? AND first IS NULL"
+DELETE_OPEN = "DELETE FROM key_runs WHERE minute = ? AND segment = ? AND first IS NULL"
+ADD_RUN = "INSERT INTO key_runs (minute, segment, first, keys) VALUES (?, ?, ?, ?)"
+LAST_SEGMENT = (
+    "SELECT segment, keys FROM key_segments WHERE minute = ? ORDER BY segment DESC LIMIT 1"
+)
+COUNT_KEYS = (
+    "INSERT INTO key_segments VALUES (?, ?, ?) ON CONFLICT (minute, segment)"
+    " DO UPDATE SET keys = excluded.keys"
+)
+
+
+class Probe:
+    """First halves of keys as a filter wants them: two words each, three bits in either."""
+
+    def __init__(self, halves: Int64s) -> None:
+        first = halves.view(np.uint64)
+        second = first * MIX
+        self._places = (first >> np.uint64(20), second >> np.uint64(20))
+        self._bits = (_three_bits(first), _three_bits(second >> np.uint64(2)))
+
+    def among(self, words: Words) -> Bools:
+        """Which of the keys may be in the filter."""
+        last = np.uint64(len(words) - 1)
+        found: Bools = np.ones(len(self._bits[0]), dtype=np.bool_)
+        for place, bits in zip(self._places, self._bits, strict=True):
+            found &= (words[place & last] & bits) == bits
+        return found
+
+    def add_to(self, words: Words) -> None:
+        last = np.uint64(len(words) - 1)
+        for place, bits in zip(self._places, self._bits, strict=True):
+            np.bitwise_or.at(words, place & last, bits)
+
+
+def _three_bits(halves: Words) -> Words:
+    one, mask = np.uint64(1), np.uint64(63)
+    bits: Words = one << (halves & mask)
+    for shift in (6, 12):
+        bits |= one << (halves >> np.uint64(shift) & mask)
+    return bits
+
+
+def _no_words() -> Words:
+    return np.zeros(WORDS_MIN, dtype=np.uint64)
+
+
+@dataclass
+class Segment:
+    """words: the filter; None: too large to keep, every key is a suspect. runs: row id → sorted
+    first halves of its keys, while the segment is open. whole: it is closed, and the filter had all
+    of its keys by then."""
+
+    words: Words | None = field(default_factory=_no_words)
+    count: int = 0
+    runs: dict[int, Int64s] = field(default_factory=dict)
+    closed: bool = False
+    whole: bool = False
+
+    def add_run(self, row_id: int, halves: Int64s) -> None:
+        self.runs[row_id] = halves
+        self._grow_for(len(halves))
+        self.add(halves)
+
+    def close(self, keys: int, segment_keys: int) -> None:
+        """Chunks replace the runs, of which this process may not have seen all."""
+        self.closed, self.runs, self.whole = True, {}, self.count == keys
+        if not self.whole:
+            self.count, self.words = 0, _no_words()
+            self._grow_for(segment_keys)
+
+    def add(self, halves: Int64s) -> None:
+        self.count += len(halves)
+        if self.words is not None:
+            Probe(halves).add_to(self.words)
+
+    def _grow_for(self, more: int) -> None:
+        if self.words is None or self.count + more <= KEYS_A_WORD * len(self.words):
+            return
+        size = len(self.words)
+        while self.count + more > KEYS_A_WORD * size:
+            size *= 4
+        self.words = np.zeros(size, dtype=np.uint64)
+        for halves in self.runs.values():
+            Probe(halves).add_to(self.words)
+
+    @property
+    def bytes(self) -> int:
+        words = 0 if self.words is None else self.words.nbytes
+        return words + sum(run.nbytes for run in self.runs.values())
+
+
+class KeyIndex:
+    """One for each connection's process; every call is made within a write transaction."""
+
+    def __init__(
+        self, *, segment_keys: int = SEGMENT_KEYS, cache_bytes_max: int = CACHE_BYTES_MAX
+    ) -> None:
+        self._segment_keys = segment_keys
+        self._cache_bytes_max = cache_bytes_max
+        self._minutes: OrderedDict[int, dict[int, Segment]] = OrderedDict()
+        self._seen_id = 0
+
+    def claim(self, connection: sqlite3.Connection, minutes: Int64s, keys: Int64s) -> Bools:
+        """Which keys were there before, in the store or earlier in this very call; from now on all
+        of them are. minutes: shape (n,); keys: shape (n, 2)."""
+        self._catch_up(connection)
+        known: Bools = np.zeros(len(keys), dtype=np.bool_)
+        for minute in np.unique(minutes).tolist():
+            places = np.flatnonzero(minutes == minute)
+            places = places[_order(keys[places])]
+            ordered = keys[places]
+            found = self._stored(connection, minute, ordered)
+            found[1:] |= (ordered[1:] == ordered[:-1]).all(axis=1)
+            known[places] = found
+            if not found.all():
+                self._add(connection, minute, ordered[~found])
+        self._forget()
+        return known
+
+    def _catch_up(self, connection: sqlite3.Connection) -> None:
+        """Takes in what was committed since, by this process or another."""
+        for row in connection.execute(RUNS_SINCE, (self._seen_id,)):
+            self._seen_id = row[0]
+            if row[1] in self._minutes:
+                self._take_in(connection, self._minutes[row[1]], row)
+
+    def _segments(self, connection: sqlite3.Connection, minute: int) -> dict[int, Segment]:
+        segments = self._minutes.get(minute)
+        if segments is None:
+            segments = self._minutes[minute] = {}
+            for row in connection.execute(RUNS_OF, (minute,)):
+                self._take_in(connection, segments, row)
+        self._minutes.move_to_end(minute)
+        return segments
+
+    def _take_in(
+        self, connection: sqlite3.Connection, segments: dict[int, Segment], row: Row
+    ) -> None:
+        row_id, minute, number, first, blob = row
+        segment = segments.setdefault(number, Segment())
+        if first is None:
+            segment.add_run(row_id, _halves(blob)[0].copy())
+            return
+        if not segment.closed:
+            (keys,) = connection.execute(KEYS_OF, (minute, number)).fetchone()
+            segment.close(keys, self._segment_keys)
+        if not segment.whole:
+            segment.add(_halves(blob)[0])
+
+    def _stored(self, connection: sqlite3.Connection, minute: int, keys: Int64s) -> Bools:
+        found: Bools = np.zeros(len(keys), dtype=np.bool_)
+        probe = Probe(keys[:, 0])
+        for number, segment in self._segments(connection, minute).items():
+            suspected = ~found if segment.words is None else probe.among(segment.words) & ~found
+            suspects = np.flatnonzero(suspected)
+            if not len(suspects):
+                continue
+            if segment.closed:
+                for place in suspects:
+                    key = keys[place]
+                    row = connection.execute(CHUNK, (minute, number, int(key[0]))).fetchone()
+                    found[place] = row is not None and _holds(row[0], keys[place : place + 1])[0]
+                continue
+            for row_id, halves in segment.runs.items():
+                at = np.searchsorted(halves, keys[suspects, 0])
+                alike = suspects[halves[np.minimum(at, len(halves) - 1)] == keys[suspects, 0]]
+                if len(alike):
+                    (blob,) = connection.execute(RUN, (row_id,)).fetchone()
+                    found[alike] |= _holds(blob, keys[alike])
+        return found
+
+    def _add(self, connection: sqlite3.Connection, minute: int, keys: Int64s) -> None:
+        number, count = connection.execute(LAST_SEGMENT, (minute,)).fetchone() or (0, 0)
+        if count >= self._segment_keys:
+            _close(connection, minute, number)
+            number, count = number + 1, 0
+        connection.execute(ADD_RUN, (minute, number, None, _encoded(keys)))
+        connection.execute(COUNT_KEYS, (minute, number, count + len(keys)))
+
+    def _forget(self) -> None:
+        """The minutes that were asked for least recently; of the last one, the oldest filters."""
+        held = sum(one.bytes for segments in self._minutes.values() for one in segments.values())
+        while held > self._cache_bytes_max and len(self._minutes) > 1:
+            _, segments = self._minutes.popitem(last=False)
+            held -= sum(one.bytes for one in segments.values())
+        for segments in self._minutes.values():
+            for segment in segments.values():
+                if held > self._cache_bytes_max and segment.closed:
+                    held -= segment.bytes
+                    segment.words = None
+
+
+def _order(keys: Int64s) -> npt.NDArray[np.intp]:
+    """Sorts keys so that copies stand together, the first one first."""
+    order = np.argsort(keys[:, 0], kind="stable")
+    ordered = keys[order]
+    alike = ordered[1:, 0] == ordered[:-1, 0]
+    if (alike & (ordered[1:, 1] != ordered[:-1, 1])).any():  # half alike: once in 2^64 pairs
+        return np.lexsort((keys[:, 1], keys[:, 0]))
+    return order
+
+
+def _close(connection: sqlite3.Connection, minute: int, number: int) -> None:
+    """Sorts a full segment's runs into chunks, where a key is found by reading one of them."""
+    blobs = connection.execute(OPEN_RUNS, (minute, number)).fetchall()
+    keys = np.concatenate([np.stack(_halves(blob), axis=1) for (blob,) in blobs])
+    keys = keys[np.argsort(keys[:, 0], kind="stable")]
+    connection.execute(DELETE_OPEN, (minute, number))
+    starts = np.arange(0, len(keys), CHUNK_KEYS)
+    # Keys that are half alike stay in one chunk.
+    starts = np.unique(np.searchsorted(keys[:, 0], keys[starts, 0]))
+    for chunk in np.split(keys, starts[1:]):
+        connection.execute(ADD_RUN, (minute, number, int(chunk[0, 0]), _encoded(chunk)))
+
+
+def _encoded(keys: Int64s) -> bytes:
+    return keys[:, 0].tobytes() + keys[:, 1].tobytes()
+
+
+def _halves(blob: bytes) -> tuple[Int64s, Int64s]:
+    both = np.frombuffer(blob, dtype=np.int64)
+    return both[: len(both) // 2], both[len(both) // 2 :]
+
+
+def _holds(blob: bytes, keys: Int64s) -> Bools:
+    """Which of the keys a sorted run or chunk holds."""
+    first, second = _halves(blob)
+    at, end = (np.searchsorted(first, keys[:, 0], side=side) for side in ("left", "right"))
+    held: Bools = np.zeros(len(keys), dtype=np.bool_)
+    while (at < end).any():  # as often as there are keys that are half alike: once
+        last = np.minimum(at, len(first) - 1)
+        held |= (at < end) & (second[last] == keys[:, 1])
+        at = at + 1
+    return held

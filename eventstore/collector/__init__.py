@@ -1,0 +1,1 @@
+"""The web servers: body → events → pack → queue, acknowledged once durable."""

@@ -1,0 +1,282 @@
+"""Group commit: what waits while a commit runs goes into the next one. There is no linger.
+
+The event loop hands over decoded requests; one thread compresses and commits them (both release the
+interpreter's lock) and then answers all of them at once. A receipt exists only after the commit.
+Tenants share what may wait, and take turns in the batches.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from uuid import UUID
+
+from eventstore import packing
+from eventstore.collector.fairness import Shares, Turns
+from eventstore.collector.outlet import Outlet
+from eventstore.errors import EngineUnavailable, QueueFull, Refused
+from eventstore.event import new_pack_id
+from eventstore.formats import Events, Receipt
+from eventstore.metrics import Counter
+from eventstore.ports import Packed
+
+ERROR_RECENT_S = 5.0
+LOOK_S = 0.5
+PACKS_A_COMMIT = 4  # full ones: bounds how long what comes next has to wait
+
+log = logging.getLogger("eventstore.collector")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the events of a pack have in common: the key of its tags, their format and names."""
+
+    endpoint: str
+    format: str
+    names: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One request that waits for its commit."""
+
+    kind: Kind
+    events: Events
+    shares: tuple[packing.Share, ...]
+    done: asyncio.Future[Receipt]
+
+
+class Committer:
+    """Puts packs. submit() on the loop; everything else in its own thread. late_s: who has waited
+    for longer is refused, though its events may still be kept."""
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        tags: dict[str, dict[str, str]],
+        *,
+        requests_max: int,
+        bytes_max: int,
+        pack_bytes_max: int,
+        late_s: float,
+    ) -> None:
+        self._outlet = outlet
+        self._tags = tags
+        self._pack_bytes_max = pack_bytes_max
+        self._late_s = late_s
+        self._loop = asyncio.get_running_loop()
+        self._unanswered: deque[tuple[float, asyncio.Future[Receipt]]] = deque()
+        self._waiting: Turns[Waiting] = Turns()
+        self._requests = Shares(requests_max)
+        self._bytes = Shares(bytes_max)
+        self._changed = threading.Condition()
+        self._closing = False
+        self._error = ""
+        self._error_at_s = 0.0
+        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+        self.acked = Counter("ev_events_acked_total", "Events acknowledged after their commit.")
+        self.packs = Counter("ev_packs_committed_total", "Packs committed to the queue.")
+        self.commits = Counter("ev_commits_total", "Commits of one or more packs.")
+        self.commit_s = Counter("ev_commit_seconds_total", "Time spent in commits.")
+
+    @property
+    def counters(self) -> list[Counter]:
+        return [self.acked, self.packs, self.commits, self.commit_s]
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+        self._loop.call_later(LOOK_S, self._refuse_late)
+
+    def unready(self) -> str | None:
+        """Why commits do not work now, or None. Without traffic an old failure says nothing."""
+        if not self._thread.is_alive():
+            return "the committer has ended"
+        recent = time.monotonic() - self._error_at_s < ERROR_RECENT_S
+        return self._error if self._error and recent else None
+
+    def submit(
+        self, kind: Kind, events: Events, shares: tuple[packing.Share, ...]
+    ) -> asyncio.Future[Receipt]:
+        """Resolves after the commit; with Refused when the queue cannot take it."""
+        done: asyncio.Future[Receipt] = self._loop.create_future()
+        tenant, size = self._tags[kind.endpoint]["tenant"], events.size_bytes
+        with self._changed:
+            self._refuse_over_share(tenant, size)
+            self._requests.take(tenant, 1)
+            self._bytes.take(tenant, size)
+            self._waiting.add(tenant, Waiting(kind, events, shares, done), size)
+            self._changed.notify()
+        self._forget_answered()
+        self._unanswered.append((self._loop.time(), done))
+        return done
+
+    def _forget_answered(self) -> None:
+        while self._unanswered and self._unanswered[0][1].done():
+            self._unanswered.popleft()
+
+    def _refuse_late(self) -> None:
+        """One look at all, now and then, is cheaper than a timer for each."""
+        self._forget_answered()
+        late = self._loop.time() - self._late_s
+        while self._unanswered and self._unanswered[0][0] < late:
+            _, done = self._unanswered.popleft()
+            if not done.done():
+                done.set_exception(_late())
+        if self._thread.is_alive():
+            self._loop.call_later(LOOK_S, self._refuse_late)
+
+    def refuse_overload(self, tenant: str, size: int) -> None:
+        """Raises what submit() would, before any work is spent on a body of this size."""
+        with self._changed:
+            self._refuse_over_share(tenant, size)
+
+    def _refuse_over_share(self, tenant: str, size: int) -> None:
+        if not (self._requests.fits(tenant, 1) and self._bytes.fits(tenant, size)):
+            raise overloaded("too many requests wait for their commit")
+
+    def close(self) -> None:
+        """Commits what waits and ends the thread; blocks for at most one commit's patience."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            try:
+                receipts = self._commit(batch)
+            except QueueFull as error:
+                # Full is not broken: the collector is ready as soon as the queue has drained.
+                self._answer_refused(batch, overloaded(str(error)))
+            except EngineUnavailable as error:
+                log.error("commit failed: %s", error)
+                self._failed(str(error))
+                self._answer_refused(batch, _unavailable())
+            except Exception:
+                log.exception("commit failed: a fault of ours")
+                self._failed("commit failed: a fault of ours")
+                self._answer_refused(batch, _unavailable())
+            else:
+                self._error = ""
+                self._loop.call_soon_threadsafe(_resolve, batch, receipts)
+
+    def _next_batch(self) -> list[Waiting]:
+        """Blocks until something waits; [] ends the thread."""
+        with self._changed:
+            while not self._waiting:
+                if self._closing:
+                    return []
+                self._changed.wait()
+            batch = self._waiting.take(PACKS_A_COMMIT * self._pack_bytes_max)
+            for waiting in batch:
+                tenant = self._tags[waiting.kind.endpoint]["tenant"]
+                self._requests.give_back(tenant, 1)
+                self._bytes.give_back(tenant, waiting.events.size_bytes)
+            return batch
+
+    def _commit(self, batch: list[Waiting]) -> list[Receipt]:
+        started = time.monotonic()
+        packs = []
+        receipts: dict[int, Receipt] = {}
+        for group in _groups(batch, self._pack_bytes_max):
+            pack_id = new_pack_id()
+            first = 0
+            for waiting in group:
+                receipts[id(waiting)] = Receipt(pack_id, first, waiting.events.count)
+                first += waiting.events.count
+            packs.append(self._packed(pack_id, group, first))
+        self._outlet.put(packs)
+        self.acked.add(sum(waiting.events.count for waiting in batch))
+        self.packs.add(len(packs))
+        self.commits.add()
+        self.commit_s.add(time.monotonic() - started)
+        return [receipts[id(waiting)] for waiting in batch]
+
+    def _packed(self, pack_id: UUID, group: list[Waiting], events: int) -> Packed:
+        kind = group[0].kind
+        tags = self._tags[kind.endpoint]
+        framed = group[0].events.lengths is not None
+        lengths = [n for waiting in group for n in waiting.events.lengths or ()] if framed else None
+        refused: dict[int, str] = {}
+        first = 0
+        for waiting in group:
+            refused |= {first + n: why for n, why in waiting.events.refused.items()}
+            first += waiting.events.count
+        body = packing.pack(
+            pack_id,
+            tags,
+            [share for waiting in group for share in waiting.shares],
+            [waiting.events.block for waiting in group],
+            lengths,
+            format_name=kind.format,
+            names=dict(kind.names),
+            refused=refused,
+        )
+        return Packed(pack_id, body, tags["endpoint"], events)
+
+    def _failed(self, error: str) -> None:
+        self._error = error
+        self._error_at_s = time.monotonic()
+
+    def _answer_refused(self, batch: list[Waiting], refused: Refused) -> None:
+        self._loop.call_soon_threadsafe(_refuse, batch, refused)
+
+
+def _groups(batch: list[Waiting], bytes_max: int) -> list[list[Waiting]]:
+    """Requests that share a pack: the same kind, the same framing, within the bound of bytes."""
+    open_groups: dict[tuple[Kind, bool], tuple[list[Waiting], int]] = {}
+    groups = []
+    for waiting in batch:
+        key = (waiting.kind, waiting.events.lengths is None)
+        group, size = open_groups.get(key, ([], bytes_max))
+        size += waiting.events.size_bytes
+        if size > bytes_max:
+            group, size = [], waiting.events.size_bytes
+            groups.append(group)
+        group.append(waiting)
+        open_groups[key] = (group, size)
+    return groups
+
+
+def _resolve(batch: list[Waiting], receipts: list[Receipt]) -> None:
+    for waiting, receipt in zip(batch, receipts, strict=True):
+        if not waiting.done.done():  # its sender may have gone
+            waiting.done.set_result(receipt)
+
+
+def _refuse(batch: list[Waiting], refused: Refused) -> None:
+    for waiting in batch:
+        if not waiting.done.done():
+            waiting.done.set_exception(refused)
+
+
+def overloaded(reason: str, *, close: bool = False) -> Refused:
+    """Too much at once; the format may say it in its own protocol's way."""
+    return Refused(429, "overloaded", reason, "send it again later", retry_after_s=1, close=close)
+
+
+def _late() -> Refused:
+    return Refused(
+        503,
+        "commit_slow",
+        "the commit took too long: the events may or may not have been kept",
+        "send it again with the same ids",
+        retry_after_s=1,
+    )
+
+
+def _unavailable() -> Refused:
+    return Refused(
+        503,
+        "queue_unavailable",
+        "the queue cannot take events now",
+        "send it again later",
+        retry_after_s=1,
+    )

@@ -1,0 +1,66 @@
+"""Who a request comes from: its address, and the trace that it belongs to."""
+
+import ipaddress
+import re
+import secrets
+from collections.abc import Sequence
+from functools import lru_cache
+
+from aiohttp.web import BaseRequest
+
+from eventstore.address import masked
+
+TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+NO_TRACE, NO_SPAN = "0" * 32, "0" * 16
+HOPS_MAX = 32
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def address_of(request: BaseRequest, proxies: Sequence[str]) -> str:
+    """The client's address: the connection's own, or, as long as that is one of our proxies (CIDR),
+    what X-Forwarded-For says that it forwarded for. Nobody else's header is believed."""
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    address = peer[0] if isinstance(peer, tuple) else ""
+    if not proxies:
+        return address
+    hops = ",".join(request.headers.getall("X-Forwarded-For", ())).split(",")[-HOPS_MAX:]
+    while hops and _is_within(address, tuple(proxies)):
+        forwarded = _parsed(hops.pop().strip())
+        if forwarded is None:
+            break
+        address = forwarded
+    return address
+
+
+def recorded(address: str, how: str) -> str:
+    """What an endpoint keeps of an address. how: one of endpoints.ADDRESSES."""
+    return {"whole": address, "masked": masked(address), "none": ""}[how]
+
+
+def trace_of(request: BaseRequest) -> str:
+    """The request's W3C traceparent; "" when it has none, or none that is valid."""
+    given = request.headers.get("traceparent", "")
+    found = TRACEPARENT.fullmatch(given)
+    return given if found and found[1] != NO_TRACE and found[2] != NO_SPAN else ""
+
+
+def continued(trace: str) -> str:
+    """The traceparent of our own span in the same trace."""
+    return f"{trace[:36]}{secrets.token_hex(8)}{trace[52:]}"
+
+
+def _parsed(text: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _is_within(address: str, networks: tuple[str, ...]) -> bool:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(found in ipaddress.ip_network(network, strict=False) for network in networks)

@@ -1,0 +1,70 @@
+"""`GET /receipt/<pack>`, `GET /receipt/<pack>:<index>`: the stages that it has reached.
+
+Whoever has an id may ask: ids can't be guessed, and stages tell nothing of what an event says.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import orjson
+from aiohttp.web import BaseRequest, Response
+
+from eventstore.errors import EngineUnavailable, Refused
+
+PATH = "/receipt/"
+AT_ONCE_MAX = 8  # asking engines must not hold up who sends events
+
+
+class Answers(Protocol):
+    """Where receipts come from. None: unknown; ValueError: no id; EngineUnavailable."""
+
+    def __call__(self, text: str, /) -> Mapping[str, Any] | None: ...
+
+    def close(self) -> None: ...
+
+
+class ReceiptHandler:
+    """Answers from engines, which may block, off the loop."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self._asking = 0
+
+    async def __call__(self, request: BaseRequest) -> Response:
+        if request.method != "GET":
+            raise Refused(
+                405, "method", f"{request.method} is not taken here", "use GET", allow=("GET",)
+            )
+        if self._asking >= AT_ONCE_MAX:
+            raise Refused(
+                429, "overloaded", "too many receipts are asked for", "ask later", retry_after_s=1
+            )
+        self._asking += 1
+        try:
+            found = await asyncio.to_thread(self._answers, request.path.removeprefix(PATH))
+        except ValueError:
+            raise Refused(
+                400, "not_an_id", "this is no id", "use a receipt's pack, or pack:index"
+            ) from None
+        except EngineUnavailable:
+            raise Refused(
+                503,
+                "store_unavailable",
+                "the queue or the store can't be asked now",
+                "ask again later",
+                retry_after_s=1,
+            ) from None
+        finally:
+            self._asking -= 1
+        if found is None:
+            raise Refused(
+                404,
+                "unknown_id",
+                "nothing is known under this id",
+                "compare it with the receipt; the ledger tells whether something was lost",
+            )
+        return Response(body=orjson.dumps(found), content_type="application/json")
+
+    def close(self) -> None:
+        self._answers.close()

@@ -1,0 +1,65 @@
+"""The tree of errors.
+
+EventStoreError
+├── SettingsError        the settings file is wrong: the process does not start
+├── Refused              what a sender gets for an unusable request: status, code, reason, next
+├── PackCorrupt          bytes that are no pack, or no longer the pack they were
+├── QueueFull            the queue's bound is reached: try again later
+└── EngineUnavailable    an engine cannot do its work now: locked for too long, disk full, gone
+    └── EngineVersion    the engine's files were written by a version this one does not read
+"""
+
+
+class EventStoreError(Exception):
+    """Anything the event store raises on purpose."""
+
+
+class SettingsError(EventStoreError):
+    """The settings are wrong; the message names the key, the reason and what would be right."""
+
+
+class Refused(EventStoreError):
+    """A request that cannot be taken, as its sender will read it.
+
+    status: HTTP status, 4xx or 503. retry_after_s: seconds, for those that may be sent again.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        reason: str,
+        next_step: str,
+        *,
+        retry_after_s: int | None = None,
+        close: bool = False,
+        allow: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.status = status
+        self.code = code
+        self.reason = reason
+        self.next_step = next_step
+        self.retry_after_s = retry_after_s
+        self.allow = allow  # the methods that would be taken
+        self.close = close  # the body was not read to its end: the connection is unusable
+
+    def to_json(self) -> dict[str, dict[str, str]]:
+        """The body of the answer: {"error": {"code", "reason", "next"}}."""
+        return {"error": {"code": self.code, "reason": self.reason, "next": self.next_step}}
+
+
+class PackCorrupt(EventStoreError):
+    """These bytes are not a pack that this version can read."""
+
+
+class QueueFull(EventStoreError):
+    """The queue holds as much as it may; nothing of this put was kept."""
+
+
+class EngineUnavailable(EventStoreError):
+    """Operation, object and cause of an engine's failure; nothing of the operation was kept."""
+
+
+class EngineVersion(EngineUnavailable):
+    """The files on disk have a schema version that this release does not know."""

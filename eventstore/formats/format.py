@@ -1,0 +1,185 @@
+"""The port of a format. It has two halves, far apart in time:
+
+- at the collector, `read` divides a request's body into events, each kept byte for byte, and
+  `answer` and `refuse` speak to the sender as its own clients expect;
+- at the processor, a reader (formats.READERS) says what the pipeline needs to know of each event.
+
+Both are pure.
+"""
+
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+import msgspec
+import orjson
+
+from eventstore.errors import Refused
+from eventstore.event import divided
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one request's events."""
+
+    depth_max: int
+    events_max: int
+    bytes_max: int  # of what a format itself unpacks; the body is within it already
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request: its path below the endpoint's, its query string as it came (bytes that are not
+    UTF-8 as surrogate escapes), its headers (any case), its body with the Content-Encoding undone.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    received_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """A request's events as one block.
+
+    lengths: as in packing.pack. contexts: runs of events and what each run shares, in the format's
+    own terms; (): all of them share nothing. sent_at_ms: when the sender says that it sent them.
+    refused: index → why this event is unusable; it is kept, and becomes a dead letter.
+    """
+
+    block: bytes
+    count: int
+    lengths: list[int] | None = None
+    contexts: tuple[tuple[int, bytes], ...] = ()
+    sent_at_ms: int | None = None
+    refused: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def size_bytes(self) -> int:
+        """What they take while they wait, and in their pack."""
+        return len(self.block) + sum(len(context) for _, context in self.contexts)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where a request's events are: pack, index of the first, how many."""
+
+    pack_id: UUID
+    first: int
+    accepted: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"accepted": self.accepted, "pack": self.pack_id, "first": self.first}
+
+    def span(self) -> str:
+        """The same as one word, for a header: pack, first and last index."""
+        return f"{self.pack_id}:{self.first}-{self.first + self.accepted - 1}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a sender gets."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_receipt(_sent: Sent, receipt: Receipt, _events: Events) -> Answer:
+    """200 with the receipt as JSON."""
+    return Answer(200, orjson.dumps(receipt.to_json()))
+
+
+def json_refusal(_sent: Sent, refused: Refused) -> Answer:
+    """The refusal's own status, with {"error": {"code", "reason", "next"}}."""
+    return Answer(refused.status, orjson.dumps(refused.to_json()))
+
+
+def header_key(sent: Sent) -> str | None:
+    """A write key as `Authorization: Bearer KEY` or `X-Api-Key: KEY`."""
+    kind, _, key = sent.headers.get("Authorization", "").partition(" ")
+    return key.strip() if kind.lower() == "bearer" else sent.headers.get("X-Api-Key")
+
+
+def header_or_url_key(sent: Sent) -> str | None:
+    """The same, or `?write_key=KEY`: images, forms and beacons of browsers set no headers."""
+    return header_key(sent) or dict(parse_qsl(sent.query)).get("write_key")
+
+
+def basic_user(sent: Sent) -> str | None:
+    """The user's name of `Authorization: Basic`; None without, or when it is none."""
+    kind, _, credentials = sent.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "basic":
+        return None
+    try:
+        return b64decode(credentials, validate=True).decode().partition(":")[0]
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """The collector's half of a format.
+
+    stored_as: the entry of formats.READERS for its events. paths: below the endpoint's own.
+    key: where its clients put their write key; it is compared elsewhere, in constant time.
+    """
+
+    read: Callable[[Sent, Limits], Events]
+    stored_as: str
+    paths: tuple[str, ...] = ("",)
+    methods: tuple[str, ...] = ("POST",)
+    answer: Callable[[Sent, Receipt, Events], Answer] = json_receipt
+    refuse: Callable[[Sent, Refused], Answer] = json_refusal
+    key: Callable[[Sent], str | None] = header_or_url_key
+
+
+class Fields(msgspec.Struct, gc=False):
+    """What the pipeline reads of one event: whatever JSON value stands there, None without one.
+    The fields are those of event.FIELDS, in its order."""
+
+    client_id: Any = None
+    name: Any = None
+    time: Any = None
+    user_agent: Any = None
+    url: Any = None
+    referrer: Any = None
+    user: Any = None
+    session: Any = None
+    address: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Events of a pack that share a context. names: fields.NAME → what this endpoint calls it."""
+
+    block: bytes
+    count: int
+    lengths: list[int] | None
+    context: bytes
+    names: Mapping[str, str]
+
+    def events(self) -> list[bytes]:
+        """Each event's own bytes."""
+        return divided(self.block, self.lengths)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The processor's half of a format.
+
+    fields: of each event of a run, in order; a text says why that event can't be read. value: one
+    event as the JSON object that transforms and readers see.
+    """
+
+    fields: Callable[[Run], list[Fields | str]]
+    value: Callable[[bytes, bytes], dict[str, Any]]

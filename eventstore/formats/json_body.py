@@ -1,0 +1,35 @@
+"""application/json: one object, or an array of objects."""
+
+import msgspec
+
+from eventstore.errors import Refused
+from eventstore.formats.checks import check_depth, check_objects, loads
+from eventstore.formats.format import Events, Format, Limits, Sent
+
+WHITE_SPACE = b" \t\r\n"
+ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def read(sent: Sent, limits: Limits) -> Events:
+    """The object, or the array's elements, exactly as they were sent."""
+    text = sent.body.strip(WHITE_SPACE)
+    if not text:
+        raise Refused(400, "empty", "the body is empty", "send a JSON object or an array of them")
+    value = loads(text, "the body")
+    values = value if isinstance(value, list) else [value]
+    check_objects(values, limits)
+    depth_max = limits.depth_max + isinstance(value, list)
+    check_depth(text, len(values), depth_max)
+    if value is not values:
+        return block_of([text])
+    return block_of([bytes(element) for element in ELEMENTS.decode(text)])
+
+
+def block_of(events: list[bytes]) -> Events:
+    """Events as one block: divided by newlines, unless one of them contains a newline."""
+    if any(b"\n" in event for event in events):  # pretty-printed: newlines cannot divide them
+        return Events(b"".join(events), len(events), [len(event) for event in events])
+    return Events(b"\n".join(events), len(events))
+
+
+FORMAT = Format(read, stored_as="json")

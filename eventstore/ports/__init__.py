@@ -1,0 +1,31 @@
+"""The ports: queue, event store, aggregates. What every engine promises, on one screen each.
+
+Anything may raise EngineUnavailable; then nothing of the call was kept.
+"""
+
+from eventstore.ports.aggregates import Aggregates, Generation
+from eventstore.ports.queue import Depth, Lease, Packed, Queue, QueueLedger, Waiting
+from eventstore.ports.records import DeadLetter, Enriched, Noted, Partials, Stored, StoreLedger
+from eventstore.ports.store import EventStore
+from eventstore.ports.way import NO_WAYS, Stage, Way
+
+__all__ = [
+    "NO_WAYS",
+    "Aggregates",
+    "DeadLetter",
+    "Depth",
+    "Enriched",
+    "EventStore",
+    "Generation",
+    "Lease",
+    "Noted",
+    "Packed",
+    "Partials",
+    "Queue",
+    "QueueLedger",
+    "Stage",
+    "StoreLedger",
+    "Stored",
+    "Waiting",
+    "Way",
+]

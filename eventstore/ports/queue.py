@@ -1,0 +1,101 @@
+"""The port of a queue: what every engine promises."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from eventstore.ledger import Entries
+from eventstore.ports.way import Way
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A pack on its way into the queue. endpoint, events: what the ledger counts it under."""
+
+    pack_id: UUID
+    body: bytes
+    endpoint: str
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One claimed pack. attempts counts this claim too; reason is the last failure's, or ""."""
+
+    pack_id: UUID
+    body: bytes
+    attempts: int
+    token: str
+    reason: str
+    way: Way
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A pack in the queue, leased or not."""
+
+    body: bytes
+    way: Way
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLedger:
+    """entries: what was accepted and taken, as it was noted then. waiting: what is there now."""
+
+    entries: Entries
+    waiting: Mapping[UUID, Way]
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How much waits: packs and bytes in all, and how many of the packs are leased right now."""
+
+    packs: int
+    bytes: int
+    leased: int
+
+
+class Queue(Protocol):
+    """Packs between collectors and processors. At least once, roughly in order, bounded."""
+
+    def put(self, packs: Sequence[Packed]) -> None:
+        """Durable when it returns: all of them or none, and with them, in the ledger, that they
+        were accepted. The same id twice is kept, and counted, once.
+
+        Raises QueueFull at the bound of packs or bytes.
+        """
+
+    def put_back(self, packs: Sequence[Packed]) -> None:
+        """The same for packs that were taken before, and are wanted again: in the ledger they no
+        longer are."""
+
+    def claim(
+        self, packs_max: int, lease_s: float, *, node: str = "", release: str = ""
+    ) -> list[Lease]:
+        """Packs that nobody else gets for lease_s. A lease that runs out is claimed again.
+
+        node, release: who claims; for receipts.
+        """
+
+    def extend(self, leases: Collection[Lease], lease_s: float) -> list[Lease]:
+        """Those that are still held, for lease_s more from now."""
+
+    def release(self, leases: Collection[Lease], *, delay_s: float = 0, reason: str = "") -> None:
+        """Hands back what is still held. Without a reason the attempt does not count."""
+
+    def ack(self, leases: Collection[Lease]) -> None:
+        """Deletes what is still held, and notes in the ledger that it was taken; a lease lost to
+        another changes nothing."""
+
+    def depth(self) -> Depth:
+        """A consistent look at what waits."""
+
+    def find(self, pack_id: UUID) -> Waiting | None:
+        """A pack that waits, with the stages `queued` and, once it was claimed, `leased`."""
+
+    def ledger(self, since_minute: int, *, recount: bool = False) -> QueueLedger:
+        """A consistent look at the ledger from a minute on; only with recount at what waits."""
+
+    def close(self) -> None:
+        """Lets go of files and connections; leases stay as they are."""

@@ -1,0 +1,122 @@
+"""What goes into an event store, and what comes out of it."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+from eventstore.event import CountKey
+from eventstore.ledger import Entries
+from eventstore.ports.way import Way
+
+Int64s = npt.NDArray[np.int64]
+# What differs between failures of one kind: quoted values, ids, numbers.
+VARIES = re.compile(r"""'[^']*'|"[^"]*"|\b[0-9a-fA-F-]{16,}\b|\d+""")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What was refused after its acknowledgement: a whole pack (index None) or one event of it.
+
+    stage: which step refused it: "pack", "format", "schema", "transform". reason: on its first line
+    what is wrong, on others what helps to find out. body: the original bytes.
+    """
+
+    pack_id: UUID
+    index: int | None
+    stage: str
+    reason: str
+    body: bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for dead letters that one mistake has made: 12 hex digits of the stage and the
+        reason's first line, without what differs from event to event."""
+        line = VARIES.sub("*", self.reason.partition("\n")[0])
+        return hashlib.sha256(f"{self.stage}: {line}".encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Enriched:
+    """A pack as a processor hands it to the store; a pure function of the pack.
+
+    Per event, in order: windows, the start of the one it counts in (Unix seconds); name_codes, an
+    index into names; keys, shape (n, 2), what recognises a client's retry among those of the same
+    key_minutes (zeros: nothing does). dead: events of the pack that are unusable; they are stored
+    as dead letters and never visible. view: what transforms have made of the events (see
+    processing/view.py); times_seen: as how many events each is seen and counted; None: as one.
+    """
+
+    pack_id: UUID
+    body: bytes
+    sidecar: bytes
+    endpoint: str
+    windows: Int64s
+    names: Sequence[str]
+    name_codes: npt.NDArray[np.uint32]
+    keys: Int64s
+    key_minutes: Int64s
+    dead: Sequence[DeadLetter] = ()
+    view: bytes = b""
+    times_seen: Sequence[int] | None = None
+
+    def counts(self, hidden: Collection[int]) -> Counter[CountKey]:
+        """What the visible events add up to."""
+        seen = np.array(self.times_seen or np.ones(len(self.windows)), dtype=np.int64)
+        seen[list(hidden)] = 0
+        coded = np.repeat(self.windows * len(self.names) + self.name_codes, seen)
+        found, times = np.unique(coded, return_counts=True)
+        counts: Counter[CountKey] = Counter()
+        for both, count in zip(found.tolist(), times.tolist(), strict=True):
+            window, name = divmod(both, len(self.names))
+            counts[CountKey(window, self.endpoint, self.names[name])] = count
+        return counts
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A stored pack. hidden: indexes that a reader never sees (retries, dead letters)."""
+
+    seq: int
+    pack_id: UUID
+    body: bytes
+    sidecar: bytes
+    view: bytes
+    hidden: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Partials:
+    """What a window counts, folded over the set of its packs, and which version of it this is."""
+
+    version: int
+    counts: Counter[CountKey]
+    packs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What the store has noted of a pack, stored or dead.
+
+    windows: start of each window that it counts in → the window's version from which on it does.
+    dead: index → why this event is a dead letter; None: the whole pack.
+    """
+
+    way: Way
+    windows: Mapping[int, int]
+    dead: Mapping[int | None, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLedger:
+    """entries: what became of events, as it was noted then. found: the same by what is there now.
+    noted: those of the packs asked for that have come here."""
+
+    entries: Entries
+    found: Entries
+    noted: Collection[UUID]

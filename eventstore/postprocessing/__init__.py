@@ -1,0 +1,1 @@
+"""From partials to windows: fold the set of packs, publish a new generation."""

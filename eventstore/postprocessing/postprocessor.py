@@ -1,0 +1,99 @@
+"""The post-processor: every publish_s, fold each changed window and publish its next generation.
+
+Late data changes a window again, and so makes a new generation of it. Several post-processors may
+run at once: a generation number is published once, and the one that comes second looks again.
+"""
+
+import logging
+import threading
+import time
+
+from eventstore.errors import EngineUnavailable
+from eventstore.metrics import Counter
+from eventstore.ports import Aggregates, EventStore, Generation
+from eventstore.postprocessing import parquet
+from eventstore.settings import Settings
+
+log = logging.getLogger("eventstore.postprocessor")
+WINDOWS_A_STEP = 1000
+ENGINE_PAUSE_S = 0.5
+CONTESTS_MAX = 20  # lost races for one window before it is left for the next step
+
+
+class Postprocessor:
+    """step() publishes what has changed; run() does it until it is told to stop."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        aggregates: Aggregates,
+        settings: Settings,
+        *,
+        node: str = "",
+        release: str = "",
+    ) -> None:
+        self._node = node
+        self._release = release
+        self._store = store
+        self._aggregates = aggregates
+        self._settings = settings
+        self._stopping = threading.Event()
+        self.engine_error = ""
+        self.published = Counter("ev_generations_published_total", "Window generations published.")
+        self.contested = Counter("ev_generations_contested_total", "Publications lost to another.")
+
+    @property
+    def counters(self) -> list[Counter]:
+        return [self.published, self.contested]
+
+    def stop(self) -> None:
+        """From any thread: publish the window at hand and return from run()."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Until stop(); survives an engine that is unavailable for a while."""
+        while not self._stopping.is_set():
+            try:
+                self.step()
+                self.engine_error = ""
+                pause_s = self._settings.publish_s
+            except EngineUnavailable as error:
+                log.error("cannot go on: %s", error)
+                self.engine_error = str(error)
+                pause_s = ENGINE_PAUSE_S
+            self._stopping.wait(pause_s)
+
+    def step(self) -> int:
+        """Publishes every changed window; how many there were."""
+        changed = self._store.changed_windows(WINDOWS_A_STEP)
+        for window_start_s in changed:
+            if self._stopping.is_set():
+                break
+            self._publish(window_start_s)
+        return len(changed)
+
+    def _publish(self, window_start_s: int) -> None:
+        for _ in range(CONTESTS_MAX):
+            latest = self._aggregates.latest(window_start_s)
+            partials = self._store.partials(window_start_s)
+            if latest is None or latest.version < partials.version:
+                generation = Generation(
+                    window_start_s=window_start_s,
+                    window_s=self._settings.window_s,
+                    generation=latest.generation + 1 if latest else 1,
+                    version=partials.version,
+                    packs=partials.packs,
+                    events=partials.counts.total(),
+                    file="",
+                    sha256="",
+                    published_at_ms=time.time_ns() // 1_000_000,
+                    node=self._node,
+                    release=self._release,
+                )
+                table = parquet.encode(partials.counts, self._settings.window_s)
+                if not self._aggregates.publish(generation, table):
+                    self.contested.add()
+                    continue
+                self.published.add()
+            self._store.mark_published(window_start_s, partials.version)
+            return

@@ -1,0 +1,1 @@
+"""From the queue into the store: lease → unpack → enrich → store → acknowledge."""

@@ -1,0 +1,63 @@
+"""Which visit an event belongs to.
+
+Column: session. The event's own where it states one. Otherwise derived from its user, or without
+one its address, its user agent, and the half hour of its time: a pure function of the event, so no
+state is kept and a pack that comes again gives the same. The price is that a visit which crosses
+the half hour becomes two; clients that know better send their own. "" for an event of which neither
+user nor address is known.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from eventstore.event import TEXT_CHARS_MAX
+from eventstore.processing.columns import Coded, Columns, Hashes, coded
+from eventstore.processing.enrichments import options as checked
+
+BUCKET_MS = 30 * 60 * 1000
+MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no bit of what it multiplies is lost
+Words = npt.NDArray[np.uint64]
+
+
+def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
+    """No options."""
+    checked.only("session", options, ())
+    return enrich
+
+
+def enrich(columns: Columns) -> None:
+    stated = columns.source("session")
+    columns.add("session", stated if "" not in stated.values else _derived(columns, stated))
+
+
+def _derived(columns: Columns, stated: Coded) -> Coded | Hashes:
+    agents = columns.user_agents()
+    # Hashed apart and joined as numbers: agents are few.
+    who = _hashes(_who(columns))
+    joined = who * MIX + _hashes(agents.values)[agents.codes]
+    joined = joined * MIX + (columns.times_ms // BUCKET_MS).view(np.uint64)
+    joined[who == 0] = 0
+    derived = Hashes(joined)
+    if len(stated.values) == 1:  # no event states one
+        return derived
+    pairs = zip(stated.texts(), derived.texts(), strict=True)
+    return coded([text or hashed for text, hashed in pairs])
+
+
+def _who(columns: Columns) -> Sequence[str]:
+    """The user of each event, or without one its address."""
+    users = [one[:TEXT_CHARS_MAX] if type(one) is str else "" for one in columns.raw("user")]
+    if all(users):
+        return users
+    return [a or b for a, b in zip(users, columns.addresses().texts(), strict=True)]
+
+
+def _hashes(texts: Sequence[str]) -> Words:
+    """A number for each text; 0 for "", which is nobody."""
+    digest = xxhash.xxh3_64_intdigest
+    hashed = [digest(one.encode()) if one else 0 for one in texts]
+    return np.fromiter(hashed, dtype=np.uint64, count=len(hashed))

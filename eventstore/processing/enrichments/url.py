@@ -1,0 +1,65 @@
+"""The page's address → its host and path.
+
+Columns: url_host (lower case, without user and port), url_path; "" where there is none. A relative
+address has no host. Query strings are cut off first: most are unique, the rest is not, and what
+is unique is never coded.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from eventstore.event import TEXT_CHARS_MAX
+from eventstore.processing.columns import Coded, Columns, coded
+from eventstore.processing.enrichments import options as checked
+
+CACHED_MAX = 8192
+CHARS_MAX = 2048
+NONE = ("", "", "")
+
+
+def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
+    """No options."""
+    checked.only("url", options, ())
+    return enrich
+
+
+def enrich(columns: Columns) -> None:
+    hosts, paths = divided(columns, "url")
+    columns.add("url_host", hosts)
+    columns.add("url_path", paths)
+
+
+def divided(columns: Columns, name: str) -> tuple[Coded, Coded]:
+    """Hosts, of distinct values, and paths of a field that holds addresses."""
+
+    def make() -> tuple[Coded, Coded]:
+        pages = coded([page for page, _, _ in cut(columns, name)])
+        found = [host_and_path(page) for page in pages.values]
+        return pages.merged([host for host, _ in found]), Coded([p for _, p in found], pages.codes)
+
+    return columns.once(f"{name}: divided", make)
+
+
+def cut(columns: Columns, name: str) -> list[tuple[str, str, str]]:
+    """A field that holds addresses, for each event: before its first "?", that, and the rest."""
+    return columns.once(
+        f"{name}: cut",
+        lambda: [
+            one[:CHARS_MAX].partition("?") if type(one) is str else NONE
+            for one in columns.raw(name)
+        ],
+    )
+
+
+@lru_cache(maxsize=CACHED_MAX)
+def host_and_path(url: str) -> tuple[str, str]:
+    """Of an address without a query string. urlsplit costs ten times as much."""
+    rest = url.partition("#")[0]
+    scheme, slashes, after = rest.partition("//")
+    if not slashes or (scheme and (scheme[-1] != ":" or "/" in scheme)):
+        return "", rest[:TEXT_CHARS_MAX] if rest.startswith("/") else ""
+    authority, slash, path = after.partition("/")
+    host = authority.rpartition("@")[2]
+    host = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+    return host.lower()[:TEXT_CHARS_MAX], f"{slash}{path}"[:TEXT_CHARS_MAX]

@@ -1,0 +1,152 @@
+"""The processor: claim → enrich → store → acknowledge, in one thread of its own.
+
+Between claim and acknowledgement it may die at any point: the lease runs out, another processor
+does the same again, and the store sees the same keys and bytes. A pack that fails is tried again
+until attempts_max and then becomes a dead letter; the others flow on.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from eventstore.errors import EngineUnavailable, PackCorrupt
+from eventstore.metrics import Counter
+from eventstore.ports import DeadLetter, Enriched, EventStore, Lease, Queue, Stage, Way
+from eventstore.processing.enrich import Rules, enrich
+from eventstore.processing.transformer import transformer_of
+from eventstore.settings import Settings
+
+log = logging.getLogger("eventstore.processor")
+RETRY_STEP_S = 0.2  # the n-th failure of a pack waits n times this
+ENGINE_PAUSE_S = 0.5
+
+
+class Processor:
+    """step() does one batch; run() does them until it is told to stop."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        store: EventStore,
+        settings: Settings,
+        *,
+        node: str = "",
+        release: str = "",
+    ) -> None:
+        self._queue = queue
+        self._store = store
+        self._settings = settings
+        self._node = node
+        self._release = release
+        self._rules = Rules.of(settings)
+        self._transformer = transformer_of(settings)
+        self._stopping = threading.Event()
+        self.engine_error = ""
+        self.packs = Counter("ev_packs_stored_total", "Packs stored and acknowledged.")
+        self.events = Counter("ev_events_stored_total", "Events in stored packs, retries too.")
+        self.retries = Counter("ev_events_hidden_total", "Events hidden as a client's retry.")
+        self.dead = Counter("ev_dead_letters_total", "Dead letters, packs and events.")
+        self.dropped = Counter("ev_events_dropped_total", "Events that a transform has hidden.")
+        self.failures = Counter("ev_pack_failures_total", "Attempts at a pack that failed.")
+
+    @property
+    def counters(self) -> list[Counter]:
+        return [self.packs, self.events, self.retries, self.dead, self.dropped, self.failures]
+
+    def stop(self) -> None:
+        """From any thread: finish the pack at hand, hand back the others, return from run()."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """After run(): lets go of what it has started."""
+        if self._transformer is not None:
+            self._transformer.close()
+
+    def run(self) -> None:
+        """Until stop(); survives an engine that is unavailable for a while."""
+        while not self._stopping.is_set():
+            try:
+                done = self.step()
+                self.engine_error = ""
+            except EngineUnavailable as error:
+                log.error("cannot go on: %s", error)
+                self.engine_error = str(error)
+                self._stopping.wait(ENGINE_PAUSE_S)
+                continue
+            if done < self._settings.claim_packs_max:
+                # What comes meanwhile shares the next transactions: nobody waits for these.
+                self._stopping.wait(self._settings.poll_s)
+
+    def step(self) -> int:
+        """One batch: how many packs were claimed. Raises EngineUnavailable; leases then run out."""
+        leases = self._queue.claim(
+            self._settings.claim_packs_max,
+            self._settings.lease_s,
+            node=self._node,
+            release=self._release,
+        )
+        if not leases:
+            return 0
+        extend_at_s = time.monotonic() + self._settings.lease_s / 3
+        ready: list[tuple[Lease, Enriched]] = []
+        for position, lease in enumerate(leases):
+            if self._stopping.is_set():
+                self._queue.release(leases[position:])
+                break
+            if time.monotonic() > extend_at_s:
+                held = {one.pack_id for one in self._queue.extend(leases, self._settings.lease_s)}
+                ready = [one for one in ready if one[0].pack_id in held]
+                extend_at_s = time.monotonic() + self._settings.lease_s / 3
+                if lease.pack_id not in held:
+                    continue
+            enriched = self._enriched(lease)
+            if enriched is not None:
+                ready.append((lease, enriched))
+        self._put(ready)
+        return len(leases)
+
+    def _enriched(self, lease: Lease) -> Enriched | None:
+        """None when the pack is dealt with: tried again later, or a dead letter."""
+        limit = self._settings.attempts_max
+        if lease.attempts > limit:
+            self._bury(lease, lease.reason or f"its processor died or stalled {limit} times")
+            return None
+        try:
+            return enrich(lease.pack_id, lease.body, self._rules, self._transformer)
+        except PackCorrupt as error:
+            reason = f"pack_corrupt: {error}"
+        except Exception as error:
+            log.exception("pack %s failed", lease.pack_id)
+            reason = f"{type(error).__name__}: {error}"
+        self.failures.add()
+        if lease.attempts >= limit:
+            self._bury(lease, reason)
+        else:
+            delay_s = lease.attempts * RETRY_STEP_S
+            self._queue.release([lease], delay_s=delay_s, reason=reason)
+        return None
+
+    def _bury(self, lease: Lease, reason: str) -> None:
+        log.error("pack %s is a dead letter: %s", lease.pack_id, reason)
+        letter = DeadLetter(lease.pack_id, None, "pack", reason, lease.body)
+        self._store.put_dead([letter], {lease.pack_id: self._way(lease, "dead", reason)})
+        self._queue.ack([lease])
+        self.dead.add()
+
+    def _put(self, ready: Sequence[tuple[Lease, Enriched]]) -> None:
+        if not ready:
+            return
+        ways = {lease.pack_id: self._way(lease, "stored") for lease, _ in ready}
+        retries = self._store.put([enriched for _, enriched in ready], ways)
+        self._queue.ack([lease for lease, _ in ready])
+        self.packs.add(len(ready))
+        self.events.add(sum(len(enriched.windows) for _, enriched in ready))
+        self.retries.add(retries)
+        self.dead.add(sum(len(enriched.dead) for _, enriched in ready))
+        self.dropped.add(sum((enriched.times_seen or []).count(0) for _, enriched in ready))
+
+    def _way(self, lease: Lease, fate: str, note: str = "") -> Way:
+        stage = Stage(fate, time.time_ns() // 1_000_000, self._node, self._release, note)
+        return replace(lease.way, stages=(*lease.way.stages, stage))

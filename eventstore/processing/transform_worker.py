@@ -1,0 +1,138 @@
+"""The process that runs a user's transforms: `python -m eventstore.processing.transform_worker`.
+
+It may loop for ever inside of C code, take all memory or crash: it can be killed, its processor
+can't. So it says in shared memory which event it is at, and lets the kernel's timer kill it when
+that event takes too long, which works whatever the event does and whether or not the processor is
+still there.
+
+Its life: load → say READY, or why not → a pack in, its view and its dead events out → … → the
+processor has gone.
+"""
+
+import gc
+import mmap
+import resource
+import signal
+import sys
+import time
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
+from itertools import repeat
+from multiprocessing.connection import Connection
+from typing import Any
+
+import orjson
+
+from eventstore import packing
+from eventstore.errors import SettingsError
+from eventstore.formats import READERS
+from eventstore.processing import view
+from eventstore.processing.transforms import Transform, line_of, load, reason_of
+
+READY = b"ready"
+PROGRESS_BYTES = 8
+MEMORY_BYTES_MAX = 1 << 30
+
+
+def main(connection: Connection, progress: "memoryview[int]", event_s: float) -> None:
+    """Serves packs until the processor has gone; names of transforms come first."""
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
+    try:
+        transforms = [load(name) for name in orjson.loads(connection.recv_bytes())]
+    except SettingsError as error:
+        connection.send_bytes(str(error).encode())
+        return
+    connection.send_bytes(READY)
+    gc.freeze()
+    while True:
+        try:
+            budget_s, skipped = orjson.loads(connection.recv_bytes())
+            body, sidecar = connection.recv_bytes(), connection.recv_bytes()
+        except EOFError:
+            return
+        dead, lines = _transformed(
+            packing.unpack(body), sidecar, transforms, frozenset(skipped),
+            Watch(progress, event_s, budget_s),
+        )  # fmt: skip
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        connection.send_bytes(orjson.dumps(dead, option=orjson.OPT_NON_STR_KEYS))
+        connection.send_bytes(view.encode(lines))
+
+
+class Watch:
+    """Says where the work is, and bounds how long it may stay there.
+
+    The timer is set anew not for every event but after a quarter of its time: an event gets between
+    event_s and a quarter more.
+    """
+
+    def __init__(self, progress: "memoryview[int]", event_s: float, budget_s: float) -> None:
+        self._progress = progress
+        self._event_s = event_s
+        self._again_at_s = 0.0
+        self._ends_at_s = time.monotonic() + budget_s
+
+    def begin(self, index: int) -> bool:
+        """False: the time for the whole pack is used up."""
+        now_s = time.monotonic()
+        if now_s > self._ends_at_s:
+            return False
+        self._progress[0] = index
+        if now_s > self._again_at_s:
+            signal.setitimer(signal.ITIMER_REAL, self._event_s * 1.25)
+            self._again_at_s = now_s + self._event_s / 4
+        return True
+
+
+def _transformed(
+    pack: packing.Pack,
+    sidecar: bytes,
+    transforms: Sequence[Transform],
+    skipped: Collection[int],
+    watch: Watch,
+) -> tuple[dict[int, str], list[bytes]]:
+    """Index → why that event is a dead letter; and the lines of the view."""
+    value = READERS[pack.format].value
+    dead: dict[int, str] = {}
+    lines: list[bytes] = []
+    room = view.BYTES_MAX - pack.count
+    found: Iterator[dict[str, Any] | None] = repeat(None)
+    if any(one.takes_enriched for one in transforms):
+        found = _rows(sidecar)
+    for index, ((sent, share), enriched) in enumerate(zip(pack.per_event(), found, strict=False)):
+        lines.append(view.AS_SENT)
+        if index in skipped:
+            continue
+        if not watch.begin(index):
+            dead[index] = "out of time: the pack's whole time was used up before this event"
+            continue
+        try:
+            line = line_of(transforms, sent, partial(value, sent, share.context), enriched)
+        except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+            dead[index] = reason_of(error)
+            continue
+        room -= len(line)
+        if room < 0:
+            dead[index] = f"the results of this pack are larger than {view.BYTES_MAX} bytes"
+            continue
+        lines[index] = line
+    return dead, lines
+
+
+def _rows(sidecar: bytes) -> Iterator[dict[str, Any]]:
+    """What enrichment found out about each event."""
+    # Imported here: without it a worker does without numpy, and its memory.
+    from eventstore.processing.sidecar import decode
+
+    columns = decode(sidecar)
+    for row in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, row, strict=True))
+
+
+if __name__ == "__main__":
+    descriptor, shared, seconds = sys.argv[1:]
+    main(
+        Connection(int(descriptor)),
+        memoryview(mmap.mmap(int(shared), PROGRESS_BYTES)).cast("q"),
+        float(seconds),
+    )

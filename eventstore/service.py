@@ -1,0 +1,297 @@
+"""The process of a role: sockets, readiness, health, drain. docs/architecture.md has the contract.
+
+run() reads as the procedure: start → listen → READY → serve → drain → exit 0.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import uvloop
+from aiohttp.web import BaseRequest, Response, StreamResponse
+
+from eventstore import notify
+from eventstore.collector.connections import Connections
+from eventstore.collector.drain import Listener, until_no_connections
+from eventstore.collector.handlers import refusal
+from eventstore.collector.health import PATHS, Health
+from eventstore.errors import EngineUnavailable, EventStoreError, Refused, SettingsError
+from eventstore.metrics import Counter
+from eventstore.settings import Settings
+
+log = logging.getLogger("eventstore.service")
+FIRST_INHERITED = 3
+BACKLOG = 4096
+GC_OBJECTS = 20_000
+READY_LOOK_S = 0.05
+REASON_CHARS_MAX = 200
+# What remains after the last connections were cut: their close, the engines', the exit itself.
+EXIT_MARGIN = 0.2
+EXIT_MARGIN_MIN_S = 0.5
+EXIT_MARGIN_MAX_S = 2.0
+
+
+class Role(Protocol):
+    """What a role brings; everything is called on the loop's thread."""
+
+    async def start(self) -> None:
+        """Begins its work; raises EventStoreError when it cannot."""
+
+    async def handle(self, request: Any, /) -> Any:
+        """A request that is for no health path; raises Refused."""
+
+    def unready(self) -> str | None:
+        """Why it cannot do its work now, or None."""
+
+    def notice(self) -> str:
+        """What whoever asks should know although it can; "" when all is well."""
+
+    def counters(self) -> list[Counter]:
+        """For /metrics."""
+
+    def gauges(self) -> Mapping[str, float]:
+        """For /metrics."""
+
+    async def failed(self) -> str:
+        """Returns only when the role cannot go on: why."""
+
+    def begin_drain(self) -> None:
+        """Told to stop; requests still in flight will come to handle()."""
+
+    async def close(self) -> None:
+        """After the last request: finish, let go of everything."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """What the environment says this process is."""
+
+    role: str
+    node: str
+    release: str
+    drain_s: float
+    admin_socket: Path | None
+
+    @classmethod
+    def from_environment(cls, role: str) -> "Process":
+        """Raises SettingsError on a drain time that is none."""
+        text = os.environ.get("EV_DRAIN_S", "10")
+        try:
+            drain_s = float(text)
+        except ValueError:
+            drain_s = -1.0
+        if not 0 < drain_s <= 3600:
+            raise SettingsError(f"EV_DRAIN_S: {text!r}: expected seconds, above 0, up to 3600")
+        admin = os.environ.get("EV_ADMIN_SOCKET")
+        return cls(
+            role=role,
+            node=os.environ.get("EV_NODE", socket.gethostname()),
+            release=os.environ.get("EV_RELEASE", "unreleased"),
+            drain_s=drain_s,
+            admin_socket=Path(admin) if admin else None,
+        )
+
+
+RoleMaker = Callable[[Settings, Process], Role]
+
+
+def serve(process: Process, settings: Settings, make_role: RoleMaker) -> int:
+    """Runs a role to its end; the exit code. make_role is called with the loop running."""
+    new_loop = uvloop.new_event_loop if settings.event_loop == "uvloop" else asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        try:
+            return runner.run(_run(process, settings, make_role))
+        except (EventStoreError, OSError) as error:
+            log.error("%s cannot start: %s", process.role, error)
+            return 1
+
+
+async def _run(process: Process, settings: Settings, make_role: RoleMaker) -> int:
+    told = _told_to_stop()
+    role = make_role(settings, process)
+    await role.start()
+    app = _App(process, role)
+    public_server = Connections(app, app.not_http, settings)
+    app.connections = public_server
+    public = Listener(_public_socket(settings), public_server)
+    public.start()
+    admin_server = Connections(app, app.not_http, settings)
+    admin: Listener | None = None
+    with _admin_socket(process.admin_socket) as admin_socket:
+        if admin_socket is not None:
+            admin = Listener(admin_socket, admin_server)
+            admin.start()
+        gc.collect()
+        gc.freeze()  # what is alive now stays: the collector need not look at it again
+        gc.set_threshold(GC_OBJECTS)  # requests leave few circles, and each look costs them time
+        failed = asyncio.ensure_future(role.failed())
+        stop = asyncio.ensure_future(_ready_then(told, role))
+        await asyncio.wait({stop, failed}, return_when=asyncio.FIRST_COMPLETED)
+        if failed.done():
+            log.error("%s failed: %s", process.role, failed.result())
+            return 1
+        failed.cancel()
+        stop.result()
+        await _drain(process, app, role, public, public_server)
+        if admin is not None:
+            await admin.stop()
+        await admin_server.shutdown(0)
+    return 0
+
+
+async def _ready_then(told: asyncio.Event, role: Role) -> None:
+    """Says READY once the role is, and returns when the process is told to stop."""
+    while role.unready() is not None and not told.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(told.wait(), READY_LOOK_S)
+    if not told.is_set():
+        try:
+            notify.ready()
+        except OSError as error:  # who waits for it will give up by itself; requests are answered
+            log.error("cannot say READY: %s", error)
+        log.info("ready")
+    await told.wait()
+
+
+async def _drain(
+    process: Process, app: "_App", role: Role, listener: Listener, server: Connections
+) -> None:
+    """Lets go of the socket, answers what comes on open connections, cuts the rest at the end."""
+    loop = asyncio.get_running_loop()
+    margin_s = min(max(process.drain_s * EXIT_MARGIN, EXIT_MARGIN_MIN_S), EXIT_MARGIN_MAX_S)
+    margin_s = min(margin_s, process.drain_s / 2)
+    cut_at_s = loop.time() + process.drain_s - margin_s
+    app.draining = True
+    role.begin_drain()
+    await listener.stop()
+    left = await until_no_connections(server, cut_at_s - loop.time())
+    log.info("drained: %d connections were left", left)
+    await server.shutdown(margin_s / 4)
+    await role.close()
+
+
+class _App:
+    """One request in, one answer out, whatever happens."""
+
+    def __init__(self, process: Process, role: Role) -> None:
+        self.draining = False
+        self.connections: Connections | None = None  # the public ones
+        self._role = role
+        self._requests = Counter("ev_requests_total", "Requests answered.", "code")
+        self._health = Health(
+            identity={
+                "role": process.role,
+                "release": process.release,
+                "node": process.node,
+                "pid": os.getpid(),
+            },
+            unready=self._unready,
+            notice=role.notice,
+            counters=lambda: [self._requests, *role.counters()],
+            gauges=self._gauges,
+        )
+
+    async def __call__(self, request: BaseRequest) -> StreamResponse:
+        response = await self._answer(request)
+        # Here and not later: when the headers are being written it is too late to say it.
+        if self.draining:
+            response.force_close()
+        return response
+
+    def not_http(self, why: str) -> Response:
+        """The answer to what a parser of HTTP can't read."""
+        reason = why.split("\n", 1)[0].rstrip(":")[:REASON_CHARS_MAX]
+        self._requests.add(label="400")
+        return refusal(
+            Refused(400, "not_http", f"no HTTP request: {reason}", "send HTTP/1.1", close=True)
+        )
+
+    async def _answer(self, request: BaseRequest) -> StreamResponse:
+        if request.path in PATHS:
+            return self._health_answer(request)
+        try:
+            response: Response = await self._role.handle(request)
+        except Refused as refused:
+            response = refusal(refused)
+        except ConnectionError:
+            raise  # the sender has gone: there is nobody to answer
+        except Exception:
+            log.exception("a fault of ours at %s %s", request.method, request.path)
+            response = refusal(
+                Refused(500, "fault", "a fault of ours; it is in the log", "send it again later")
+            )
+        self._requests.add(label=str(response.status))
+        return response
+
+    def _health_answer(self, request: BaseRequest) -> Response:
+        if request.method not in ("GET", "HEAD"):
+            return refusal(
+                Refused(
+                    405,
+                    "method",
+                    f"{request.method} is not taken",
+                    "use GET",
+                    allow=("GET", "HEAD"),
+                )
+            )
+        try:
+            return self._health.answer(request)
+        except EngineUnavailable as error:
+            return Response(status=503, text=f"{error}\n")
+
+    def _gauges(self) -> Mapping[str, float]:
+        count = 0 if self.connections is None else self.connections.count
+        return {"ev_connections": count, **self._role.gauges()}
+
+    def _unready(self) -> str | None:
+        return "draining" if self.draining else self._role.unready()
+
+
+def _told_to_stop() -> asyncio.Event:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    return told
+
+
+def _public_socket(settings: Settings) -> socket.socket:
+    """The one that was handed over (LISTEN_FDS), or, run by hand, one on the loopback."""
+    mine = os.environ.get("LISTEN_PID", str(os.getpid())) == str(os.getpid())
+    if mine and os.environ.get("LISTEN_FDS", "0") not in ("", "0"):
+        os.set_inheritable(FIRST_INHERITED, False)
+        return socket.socket(fileno=FIRST_INHERITED)
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", settings.listen_port))
+    sock.listen(BACKLOG)
+    print(f"listening on http://127.0.0.1:{sock.getsockname()[1]}", file=sys.stderr, flush=True)
+    return sock
+
+
+@contextlib.contextmanager
+def _admin_socket(path: Path | None) -> Iterator[socket.socket | None]:
+    """This generation's own socket, gone when it ends."""
+    if path is None:
+        yield None
+        return
+    path.unlink(missing_ok=True)  # of an earlier process of this generation
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.bind(str(path))
+        sock.listen(64)
+        inode = path.stat().st_ino
+        try:
+            yield sock
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_ino == inode:  # not the socket of one that came after
+                    path.unlink()

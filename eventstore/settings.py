@@ -1,0 +1,163 @@
+"""The settings of a role, from the YAML file that EV_SETTINGS names. docs/settings.md has them all.
+
+One flat table for all roles: a role ignores what is not its own, so one file can serve several.
+"""
+
+import dataclasses
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from eventstore.endpoints import Endpoint, endpoints_of, field_names, networks_of, refuse_unknown
+from eventstore.errors import SettingsError
+
+
+def _bounded(default: float, low: float, high: float) -> Any:
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Units are in the names: _s seconds, _bytes_max bytes, _max a bound."""
+
+    data: str = "file:///srv/eventstore"
+    endpoints: tuple[Endpoint, ...] = (Endpoint("/v1/events"),)
+    event_loop: Literal["uvloop", "asyncio"] = "uvloop"
+    listen_port: int = _bounded(8080, 0, 65535)
+
+    trusted_proxies: tuple[str, ...] = ()
+    body_bytes_max: int = _bounded(1 << 20, 1, 16 << 20)
+    body_s: float = _bounded(10, 0.05, 300)
+    depth_max: int = _bounded(64, 1, 512)
+    request_events_max: int = _bounded(10_000, 1, 100_000)
+    keep_alive_s: float = _bounded(75, 1, 3600)
+    header_s: float = _bounded(10, 0.05, 300)
+    answer_s: float = _bounded(10, 0.05, 300)
+    connections_max: int = _bounded(8192, 1, 60_000)
+    receiving_bytes_max: int = _bounded(24 << 20, 1 << 16, 1 << 30)
+    waiting_requests_max: int = _bounded(4096, 1, 100_000)
+    waiting_bytes_max: int = _bounded(32 << 20, 1, 1 << 30)
+    pack_bytes_max: int = _bounded(1 << 20, 1, 32 << 20)
+    commit_s: float = _bounded(5, 0.05, 60)
+    queue_packs_max: int = _bounded(20_000, 1, 10_000_000)
+    queue_bytes_max: int = _bounded(1 << 30, 1, 1 << 40)
+    syslog_port: int = _bounded(0, 0, 65535)
+    syslog_address: str = "127.0.0.1"
+    syslog_line_bytes_max: int = _bounded(16 << 10, 480, 1 << 20)
+    syslog_connections_max: int = _bounded(256, 1, 10_000)
+    spool: str = ""
+    spool_bytes_max: int = _bounded(1 << 30, 1, 1 << 40)
+
+    lease_s: float = _bounded(15, 0.1, 3600)
+    claim_packs_max: int = _bounded(16, 1, 1000)
+    attempts_max: int = _bounded(10, 1, 1000)
+    poll_s: float = _bounded(0.05, 0.001, 10)
+    fields: dict[str, str] = field(default_factory=dict)
+    enrichments: tuple[str | dict[str, Any], ...] = (
+        "user_agent",
+        "bots",
+        "url",
+        "campaign",
+        "referrer",
+        "session",
+    )
+    transforms: tuple[str, ...] = ()
+    transform_s: float = _bounded(1, 0.01, 60)
+    late_max_s: int = _bounded(7 * 86400, 0, 366 * 86400)
+    early_max_s: int = _bounded(3600, 0, 86400)
+
+    window_s: int = _bounded(60, 1, 86400)
+    publish_s: float = _bounded(2, 0.01, 3600)
+    generations_kept: int = _bounded(3, 2, 1000)
+
+
+def load(path: Path) -> Settings:
+    """Reads and checks a settings file; SettingsError names the file, the key and the remedy."""
+    try:
+        document = yaml.safe_load(path.read_bytes())
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"settings {path}: cannot be read: {error}") from error
+    try:
+        return from_dict({} if document is None else document)
+    except SettingsError as error:
+        raise SettingsError(f"settings {path}: {error}") from None
+
+
+def from_dict(document: object) -> Settings:
+    """Checks every key and value; missing keys get their defaults."""
+    if not isinstance(document, dict):
+        raise SettingsError("expected a mapping of settings at the top")
+    known = {one.name: one for one in dataclasses.fields(Settings)}
+    refuse_unknown(document, list(known))
+    values: dict[str, Any] = {name: _value(known[name], value) for name, value in document.items()}
+    settings = Settings(**values)
+    if not settings.data.startswith("file:///"):
+        raise SettingsError(f"data: {settings.data!r}: the engine here is file:///<folder>")
+    if settings.spool and settings.spool != "none" and not settings.spool.startswith("/"):
+        raise SettingsError(f"spool: {settings.spool!r}: expected /a/folder, or none")
+    _check_syslog(settings)
+    return settings
+
+
+def _check_syslog(settings: Settings) -> None:
+    takers = [one.path for one in settings.endpoints if one.format == "syslog"]
+    if settings.syslog_port and len(takers) != 1:
+        raise SettingsError(
+            f"syslog_port: {settings.syslog_port}: needs exactly one endpoint with"
+            f" format: syslog, whose tags its messages get; there are {len(takers)}"
+        )
+    try:
+        ipaddress.ip_address(settings.syslog_address)
+    except ValueError as error:
+        raise SettingsError(f"syslog_address: {error}") from None
+
+
+def _value(key: dataclasses.Field[Any], value: object) -> object:
+    if key.name in TABLES:
+        return TABLES[key.name](value)
+    kind = type(key.default)
+    if key.name == "event_loop":
+        if value not in ("uvloop", "asyncio"):
+            raise SettingsError(f"event_loop: {value!r}: one of uvloop, asyncio")
+        return value
+    if kind is str:
+        if not isinstance(value, str) or not value:
+            raise SettingsError(f"{key.name}: {value!r}: expected text")
+        return value
+    whole = str(key.type) in ("int", "<class 'int'>")
+    allowed: tuple[type, ...] = (int,) if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, allowed):
+        raise SettingsError(f"{key.name}: {value!r}: expected a {'whole ' * whole}number")
+    low, high = key.metadata["low"], key.metadata["high"]
+    if not low <= value <= high:
+        raise SettingsError(f"{key.name}: {value!r}: expected {low} to {high}")
+    return value
+
+
+def _transforms(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        raise SettingsError("transforms: expected a list like [myapp.transforms:clean]")
+    return tuple(value)
+
+
+def _enrichments(value: object) -> tuple[str | dict[str, Any], ...]:
+    if not isinstance(value, list):
+        raise SettingsError("enrichments: expected a list, in the order of the work")
+    for one in value:
+        options = list(one.values()) if isinstance(one, dict) else [{}]
+        if not isinstance(one, str | dict) or len(options) != 1 or not isinstance(options[0], dict):
+            raise SettingsError(f"enrichments: {one!r}: expected NAME, or NAME: {{its options}}")
+    return tuple(value)
+
+
+TABLES: dict[str, Callable[[object], object]] = {
+    "endpoints": endpoints_of,
+    "enrichments": _enrichments,
+    "fields": lambda value: field_names(value, "fields: "),
+    "transforms": _transforms,
+    "trusted_proxies": networks_of,
+}

@@ -1,0 +1,115 @@
+"""When events happened: what they state themselves, and what is believed of it. Milliseconds, UTC.
+
+Texts of the usual form, 2026-11-25T18:00:00.123Z, are read many at a time.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+Int64s = npt.NDArray[np.int64]
+
+UNSTATED = -(1 << 62)
+# Numbers above this are milliseconds, below it seconds: as seconds it would be the year 5138.
+SECONDS_MAX = 1e11
+NUMBER_MAX = 1e15
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
+TEXT_CHARS_MAX = 40
+USUAL = b"dddd-dd-ddTdd:dd:dd.dddZ"
+PLACES = np.flatnonzero(np.frombuffer(USUAL, dtype=np.uint8) == ord("d"))
+OTHERS = np.flatnonzero(np.frombuffer(USUAL, dtype=np.uint8) != ord("d"))
+SIGNS = np.frombuffer(USUAL, dtype=np.uint8)[OTHERS]
+DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+
+
+def stated_ms(value: object) -> int | None:
+    """The time that a value states; None when it states none.
+
+    ISO 8601 text, or a number: seconds, or milliseconds above SECONDS_MAX.
+    """
+    if type(value) is str:
+        return _text_ms(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not -NUMBER_MAX < value < NUMBER_MAX:
+        return None
+    return round(value * 1000) if abs(value) < SECONDS_MAX else int(value)
+
+
+def stated_times(values: Sequence[object]) -> Int64s:
+    """`stated_ms` of each; UNSTATED for None."""
+    try:
+        text = "".join(values).encode("ascii")  # type: ignore[arg-type] # of other types: below
+    except (TypeError, UnicodeEncodeError):
+        return _one_by_one(values)
+    if set(map(len, values)) != {len(USUAL)}:  # type: ignore[arg-type] # they are texts
+        return _one_by_one(values)
+    rows = np.frombuffer(text, dtype=np.uint8).reshape(-1, len(USUAL))
+    times, usual = _usual_times(rows)
+    odd = np.flatnonzero(~usual)
+    times[odd] = _one_by_one([values[place] for place in odd.tolist()])
+    return times
+
+
+def iso_time(time_ms: int) -> str:
+    """Unix milliseconds as RFC 3339 has them, in UTC: 2026-11-25T18:00:00.123Z."""
+    when = EPOCH + time_ms * MILLISECOND
+    return f"{when.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+
+
+def event_times(
+    stated: Int64s, received: Int64s, sent: Int64s, *, late_max_s: int, early_max_s: int
+) -> Int64s:
+    """When events happened: their own time if it is believable. All shape (n,).
+
+    Where the sender says when it sent the event, its clock's error is known and taken out:
+    time + (received − sent). A time that is missing, or outside received − late_max_s … received +
+    early_max_s, is replaced by the time of receipt: a wrong clock must not open windows without
+    bound.
+    """
+    times = np.where(sent == UNSTATED, stated, stated + (received - sent))
+    believed = (stated != UNSTATED) & (times >= received - late_max_s * 1000)
+    believed &= times <= received + early_max_s * 1000
+    found: Int64s = np.where(believed, times, received)
+    return found
+
+
+def _one_by_one(values: Sequence[object]) -> Int64s:
+    stated = [UNSTATED if (one := stated_ms(value)) is None else one for value in values]
+    return np.array(stated, dtype=np.int64)
+
+
+def _usual_times(rows: npt.NDArray[np.uint8]) -> tuple[Int64s, npt.NDArray[np.bool_]]:
+    """Texts of the usual form, shape (n, 24) → their times, and which of them are such texts."""
+    digits = rows[:, PLACES].astype(np.int64) - ord("0")
+    usual = ((digits >= 0) & (digits <= 9)).all(axis=1) & (rows[:, OTHERS] == SIGNS).all(axis=1)
+    year = digits[:, 0] * 1000 + digits[:, 1] * 100 + digits[:, 2] * 10 + digits[:, 3]
+    month, day, hour, minute, second = (
+        digits[:, place] * 10 + digits[:, place + 1] for place in (4, 6, 8, 10, 12)
+    )
+    millis = digits[:, 14] * 100 + digits[:, 15] * 10 + digits[:, 16]
+    usual &= (month >= 1) & (month <= 12) & (hour < 24) & (minute < 60) & (second < 60)
+    month = np.where(usual, month, 1)
+    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    usual &= (year > 0) & (day >= 1) & (day <= DAYS[month - 1] + (leap & (month == 2)))
+    # Days since 1970 of a proleptic Gregorian date, with years that begin in March.
+    march = month <= 2
+    years, months = year - march, month + 12 * march - 3
+    days = 365 * years + years // 4 - years // 100 + years // 400
+    days += (153 * months + 2) // 5 + day - 1 - 719468
+    return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + millis, usual
+
+
+@lru_cache(maxsize=4096)
+def _text_ms(text: str) -> int | None:
+    if len(text) > TEXT_CHARS_MAX:
+        return None
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return ((when if when.tzinfo else when.replace(tzinfo=UTC)) - EPOCH) // MILLISECOND

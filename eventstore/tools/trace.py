@@ -1,0 +1,55 @@
+"""`events trace ID`: where an event, or a pack, is."""
+
+import argparse
+
+from eventstore import engines
+from eventstore.event import parse_id
+from eventstore.query.trace import Trace, Tracer
+from eventstore.settings import Settings
+from eventstore.times import iso_time
+from eventstore.tools.tool import NotFound, Tool, print_json
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", help="a pack's id, or an event's: PACK:INDEX")
+
+
+def run(given: argparse.Namespace, settings: Settings) -> int:
+    pack_id, index = parse_id(given.id)
+    queue, store = engines.open_queue(settings), engines.open_store(settings)
+    try:
+        found = Tracer(queue, store, engines.open_aggregates(settings)).trace(pack_id, index)
+    finally:
+        queue.close()
+        store.close()
+    if found is None:
+        raise NotFound(
+            f"nothing is known of {given.id}: compare it with the receipt; `events ledger` tells"
+            " whether something was lost"
+        )
+    if given.json:
+        print_json(found.to_json())
+    else:
+        print("\n".join(_lines(found)))
+    return 0
+
+
+def _lines(found: Trace) -> list[str]:
+    said = found.to_json()
+    head = f"{said['id']} · {said['endpoint']} · {said['state']}"
+    return [head, *(
+        f"  {one.name:<11}{iso_time(one.at_ms)}  {one.node or '-':<16} {one.release or '-'}"
+        + (f"  {one.note}" if one.note else "")
+        for one in found.stages
+    )]  # fmt: skip
+
+
+TOOL = Tool(
+    "Where an event is: accepted, queued, leased, stored (or dead), aggregated.",
+    arguments,
+    run,
+    (
+        "trace 01a20e27-eb53-77f8-851b-06709ece835a:0",
+        "trace 01a20e27-eb53-77f8-851b-06709ece835a --json",
+    ),
+)

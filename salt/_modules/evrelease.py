@@ -1,0 +1,83 @@
+"""Releases on this node. Thin: `artifacts` of the node's own toolkit does the work.
+
+Each function returns {"ok": True, "result": …, "status": …} or {"ok": False, "error": …, …}.
+"""
+
+import sys
+from pathlib import Path
+
+TOOLKIT = "opt/evctl/toolkit"
+SETTINGS = "etc/evctl/node.yaml"
+
+
+def status():
+    """What the node says of itself: the release that its own generation answers with."""
+    return _run("status")
+
+
+def prefetch(release):
+    """Fetch, verify and install a release, without starting it."""
+    return _run("prefetch", release=release)
+
+
+def activate(release):
+    """Swap to a release that is here already."""
+    return _run("activate", release=release)
+
+
+def rollback():
+    """Swap to the last good release, without the registry."""
+    return _run("rollback")
+
+
+def prune(pinned=()):
+    """Remove releases that nothing needs: not these, nor those that the master says are spoken
+    for, asked anew. Nothing at all, when it can't say."""
+
+    def all_pinned():
+        spoken_for = _told().get("pinned")
+        return None if spoken_for is None else [*pinned, *spoken_for]
+
+    return _run("prune", pinned=all_pinned)
+
+
+def tool(name, arguments):
+    """Run a tool that the current release offers for this node's role."""
+    return _run("tool", name=name, arguments=arguments)
+
+
+def converge(release=None):
+    """Become what the master wants now: the pillar's release, asked for anew, unless one is named.
+
+    A node that has never had a release gets its whole role first.
+    """
+    if not (_root() / SETTINGS).exists():
+        if not (release or _wanted()):
+            return {"ok": True, "result": {"unchanged": True, "release": None}, "status": None}
+        __salt__["state.apply"]()
+        return status()
+    return _run("converge", release=release or _wanted)
+
+
+def _wanted():
+    """Nothing, as long as a rollout is at work on this node."""
+    evctl = _told()
+    return None if evctl.get("rollout") else evctl.get("release")
+
+
+def _told():
+    """Compiled by the master now: `pillar.get` and `pillar.item` answer from memory."""
+    return __salt__["pillar.items"](unmask=True).get("evctl", {})
+
+
+def _root():
+    return Path(__pillar__.get("evctl", {}).get("root", "/"))
+
+
+def _run(function, **kwargs):
+    toolkit = str(_root() / TOOLKIT)
+    if sys.path[0] != toolkit:
+        sys.path.insert(0, toolkit)
+    from artifacts import node
+
+    return node.run(function, str(_root() / SETTINGS), **kwargs)

@@ -1,0 +1,157 @@
+"""A fleet of files in a temporary folder, an app in a git repository, and the real `evctl`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from artifacts.trust import new_signing_key
+from cli.main import evctl
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EVCTL = Path(sys.executable).with_name("evctl")
+RUN_S = 60
+
+# Even as root, a user who may read only what its modes allow.
+_CAPABILITIES = "-dac_override,-dac_read_search"
+WITHOUT_RIGHTS = (
+    ("setpriv", f"--bounding-set={_CAPABILITIES}", f"--inh-caps={_CAPABILITIES}")
+    if os.geteuid() == 0
+    else ()
+)
+
+NODES = {"web-01": {"role": "web", "az": "a"}, "web-02": {"role": "web"}, "db-01": {"role": "db"}}
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def run_evctl(
+    *arguments: str | Path,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    stdout: Any = None,
+    before: tuple[str, ...] = (),
+) -> Ran:
+    """The real command, without a terminal and without this user's own settings."""
+    clean = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(cwd),
+        "LANG": "C.UTF-8",
+        "TMPDIR": str(cwd),
+    }
+    ended = subprocess.run(
+        [*before, EVCTL, *arguments],
+        cwd=cwd,
+        env={**clean, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=stdout or subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=RUN_S,
+        check=False,
+    )
+    return Ran(ended.returncode, ended.stdout or "", ended.stderr)
+
+
+def every_command(
+    command: click.Command = evctl, path: tuple[str, ...] = ("evctl",)
+) -> Iterator[tuple[str, click.Command]]:
+    """Each command with its whole name: `evctl`, `evctl lab`, `evctl lab up`, …"""
+    yield " ".join(path), command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from every_command(below, (*path, name))
+
+
+@dataclass(frozen=True)
+class World:
+    """root/fleet.yaml, root/registry, root/documents, root/nodes.yaml, and root/app."""
+
+    root: Path
+
+    @property
+    def fleet(self) -> Path:
+        return self.root / "fleet.yaml"
+
+    @property
+    def app(self) -> Path:
+        return self.root / "app"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return dict(yaml.safe_load(self.fleet.read_text()))
+
+    def set(self, **changes: Any) -> None:
+        """Change keys of fleet.yaml; None takes one out."""
+        merged = {**self.settings, **changes}
+        kept = {key: value for key, value in merged.items() if value is not None}
+        self.fleet.write_text(yaml.safe_dump(kept))
+
+    def evctl(self, *arguments: str | Path) -> Ran:
+        return run_evctl("--fleet", self.fleet, *arguments, cwd=self.app)
+
+    def release(self) -> str:
+        ran = self.evctl("-q", "release", "--json")
+        assert ran.code == 0, ran.err
+        return str(ran.json()["release"])
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    made = World(tmp_path)
+    public = new_signing_key(tmp_path / "signing.key")
+    for folder in ("registry", "documents", "master"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "nodes.yaml").write_text(yaml.safe_dump(NODES))
+    made.fleet.write_text(
+        yaml.safe_dump(
+            {
+                "name": "test",
+                "salt_master_config": "master",
+                "registry": f"file://{tmp_path}/registry",
+                "documents": f"file://{tmp_path}/documents",
+                "nodes": "nodes.yaml",
+                "trust": {"k1": public},
+                "signing_key": "signing.key",
+                "cache": "cache",
+            }
+        )
+    )
+    shutil.copytree(
+        REPOSITORY / "tests/foreign", made.app, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    git(made.app, "init", "--quiet")
+    commit(made.app, "an app")
+    return made
+
+
+def commit(folder: Path, why: str) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", why)
+
+
+def git(folder: Path, *arguments: str) -> None:
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *who, *arguments], cwd=folder, check=True, timeout=RUN_S)

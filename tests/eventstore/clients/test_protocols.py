@@ -1,0 +1,494 @@
+"""What each protocol answers, as its documentation and clients have it: taken, refused, full."""
+
+import base64
+import gzip
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from google.protobuf.json_format import MessageToDict
+from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+from eventstore import packing
+from eventstore.formats import FORMATS, READERS, Limits, Run, Sent
+
+NOW_MS = time.time_ns() // 1_000_000
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+PROTOBUF = {"Content-Type": "application/x-protobuf"}
+NDJSON = {"Content-Type": "application/x-ndjson"}
+TP2 = "/snowplow/com.snowplowanalytics.snowplow/tp2"
+PAYLOAD_DATA = "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4"
+CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0"
+PRETTY = '{"batch" : [ {"event" :"ä",\n "messageId": "m"} ,{"type":"page"}], "x":[[1]]}'
+MIXPANEL = f'{{"event":"e","properties":{{"token":"t","$insert_id":"i","time":{NOW_MS}}}}}'
+AMPLITUDE = f'{{"event_type":"e","insert_id":"i","time":{NOW_MS},"session_id":7}}'
+SYSLOG = b'<165>1 2026-11-25T18:00:00.123Z host app 4711 PAID [o@1 id="1\\"2"] paid'
+
+
+def otlp(*records: LogRecord, **resource: str) -> ExportLogsServiceRequest:
+    request = ExportLogsServiceRequest()
+    logs = request.resource_logs.add()
+    for key, text in resource.items():
+        logs.resource.attributes.add(key=key).value.string_value = text
+    logs.scope_logs.add(log_records=records).scope.name = "scope"
+    return request
+
+
+def record(number: int = 0, **members: Any) -> LogRecord:
+    return LogRecord(time_unix_nano=NOW_MS * 1_000_000 + number, **members)
+
+
+TAKEN: list[tuple[str, str, str | bytes, dict[str, str], tuple[int, str | bytes], list[Any]]] = [
+    # what, target, body, headers, the answer, the events
+    (
+        "segment, pretty-printed",
+        "/segment/v1/batch",
+        PRETTY,
+        {},
+        (200, '{"success":true}'),
+        ['{"event" :"ä",\n "messageId": "m"}', '{"type":"page"}'],
+    ),
+    ("segment, one call", "/segment/v1/track", '{"event":"e"}', {}, (200, '{"success":true}'),
+     ['{"event":"e"}']),
+    ("segment, from a page", "/segment/v1/p", '{"name":"n"}', {"Content-Type": "text/plain"},
+     (200, '{"success":true}'), ['{"name":"n"}']),
+    ("snowplow", TP2, f'{{"schema":"{PAYLOAD_DATA}","data":[{{"e":"pv"}}]}}', {}, (200, "ok"),
+     ['{"e":"pv"}']),
+    ("posthog", "/posthog/batch/", '{"api_key":"k","batch":[{"event":"e"}]}', {},
+     (200, '{"status":"Ok"}'), ['{"event":"e"}']),
+    ("posthog, one", "/posthog/capture/", '{"api_key":"k","event":"e"}', {},
+     (200, '{"status":"Ok"}'), ['{"api_key":"k","event":"e"}']),
+    ("posthog-js, an array", "/posthog/e/?ip=1", '[{"event":"e"},{"event":"f"}]',
+     {"Content-Type": "text/plain"}, (200, '{"status":"Ok"}'), ['{"event":"e"}', '{"event":"f"}']),
+    ("posthog-js, compressed", "/posthog/i/v0/e/?compression=gzip-js",
+     gzip.compress(b'[{"event":"e"}]'), {"Content-Type": "text/plain"},
+     (200, '{"status":"Ok"}'), ['{"event":"e"}']),
+    ("posthog-js, base64", "/posthog/e/?compression=base64",
+     "data=" + quote(base64.b64encode(b'{"event":"\xc3\xa4"}').decode()), FORM,
+     (200, '{"status":"Ok"}'), ['{"event":"ä"}']),
+    ("mixpanel, form", "/mixpanel/track", "data=" + quote(MIXPANEL), FORM, (200, "1"), [MIXPANEL]),
+    ("mixpanel, base64", "/mixpanel/track?verbose=0",
+     "data=" + quote(base64.b64encode(MIXPANEL.encode()).decode()), FORM, (200, "1"), [MIXPANEL]),
+    ("mixpanel, verbose in the form", "/mixpanel/track",
+     urlencode({"data": f"[{MIXPANEL}]", "verbose": "1", "ip": "0"}), FORM,
+     (200, '{"status":1,"error":null}'), [MIXPANEL]),
+    ("mixpanel, JSON", "/mixpanel/engage?verbose=1", '[{"$token":"t","$distinct_id":"u"}]', {},
+     (200, '{"status":1,"error":null}'), ['{"$token":"t","$distinct_id":"u"}']),
+    ("mixpanel, import", "/mixpanel/import?strict=1", f"[{MIXPANEL}]", {},
+     (200, '{"code":200,"num_records_imported":1,"status":"OK"}'), [MIXPANEL]),
+    ("mixpanel, import of lines", "/mixpanel/import", f"{MIXPANEL}\n\n{MIXPANEL} \n", NDJSON,
+     (200, '{"code":200,"num_records_imported":2,"status":"OK"}'), [MIXPANEL]),
+    ("ga4", "/ga4/mp/collect?measurement_id=G&api_secret=s",
+     '{"client_id":"c","events":[{"name":"e","params":{}}]}', {}, (204, ""),
+     ['{"name":"e","params":{}}']),
+    ("ga4, only checked", "/ga4/debug/mp/collect", '{"client_id":"c","events":[{"name":"e"}]}', {},
+     (200, '{"validationMessages":[]}'), []),
+    ("otlp, no records", "/otlp_logs/v1/logs", b"", PROTOBUF, (200, b""), []),
+    ("otlp, no records in JSON", "/otlp_logs/v1/logs", "{}", {}, (200, "{}"), []),
+    ("syslog", "/syslog", b"%d %s\n%s" % (len(SYSLOG), SYSLOG, SYSLOG), {}, (200, "*"),
+     [SYSLOG, SYSLOG]),
+]  # fmt: skip
+
+
+def as_bytes(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else text
+
+
+def test_what_is_taken_is_answered_and_kept_byte_for_byte(store: Any):
+    expected = []
+    for what, target, body, headers, (status, answer), events in TAKEN:
+        found = store.request(target, as_bytes(body), headers)
+        assert found[0] == status, (what, found)
+        assert answer == "*" or found[2] == as_bytes(answer), what
+        expected += [(target.split("/")[1], as_bytes(event)) for event in events]
+    found = [(event.tags["endpoint"].strip("/"), event.body) for event in store.events()]
+    # Mixpanel's event comes five times under one $insert_id.
+    unique = [one for place, one in enumerate(expected) if one[0] != "mixpanel"
+              or one not in expected[:place]]  # fmt: skip
+    assert sorted(found) == sorted(unique)
+    assert list(store.reader.dead_letters()) == []
+
+
+def test_amplitude_says_how_much_it_took(store: Any):
+    body = f'{{"api_key":"k","events":[{AMPLITUDE}, {{"event_type":"f"}},7]}}'
+    status, _, answer = store.request("/amplitude/2/httpapi", body)
+    said = json.loads(answer)
+    assert (status, said["code"], said["events_ingested"]) == (200, 200, 2)
+    assert said["payload_size_bytes"] == len(body)
+    assert abs(said["server_upload_time"] - time.time() * 1000) < 60_000
+    assert [one.body for one in store.events()] == [AMPLITUDE.encode(), b'{"event_type":"f"}']
+    assert [one.body for one in store.reader.dead_letters()] == [b"7"]
+
+
+READ: list[tuple[str, str, dict[str, Any], dict[str, str]]] = [
+    (
+        "/segment/v1/batch",
+        "segment",
+        {
+            "context": {"userAgent": CHROME},
+            "sentAt": NOW_MS - 3_600_000,
+            "batch": [{"event": "named", "timestamp": NOW_MS - 3_605_000}],
+        },
+        {},
+    ),
+    (
+        TP2,
+        "snowplow",
+        {
+            "schema": PAYLOAD_DATA,
+            "data": [
+                {
+                    "e": "named",
+                    "ua": CHROME,
+                    "dtm": str(NOW_MS - 3_605_000),
+                    "stm": str(NOW_MS - 3_600_000),
+                }
+            ],
+        },
+        {},
+    ),
+    (
+        "/posthog/batch/",
+        "posthog",
+        {
+            "sent_at": NOW_MS - 3_600_000,
+            "batch": [
+                {
+                    "event": "named",
+                    "timestamp": NOW_MS - 3_605_000,
+                    "properties": {"$raw_user_agent": CHROME},
+                }
+            ],
+        },
+        {},
+    ),
+    (
+        "/mixpanel/track",
+        "mixpanel",
+        {"event": "named", "properties": {"time": NOW_MS - 5000}},
+        {"User-Agent": CHROME},
+    ),
+    (
+        "/amplitude/batch",
+        "amplitude",
+        {"events": [{"event_type": "named", "time": NOW_MS - 5000, "user_agent": CHROME}]},
+        {},
+    ),
+    (
+        "/ga4/mp/collect",
+        "ga4",
+        {
+            "client_id": "c",
+            "user_agent": CHROME,
+            "timestamp_micros": str((NOW_MS - 5000) * 1000),
+            "events": [{"name": "named"}],
+        },
+        {},
+    ),
+    (
+        "/otlp_logs/v1/logs",
+        "otlp_logs",
+        {
+            "resourceLogs": [
+                {
+                    "resource": {
+                        "attributes": [
+                            {"key": "user_agent.original", "value": {"stringValue": CHROME}}
+                        ]
+                    },
+                    "scopeLogs": [
+                        {
+                            "logRecords": [
+                                {
+                                    "timeUnixNano": str((NOW_MS - 5000) * 1_000_000),
+                                    "severityText": "named",
+                                }
+                            ]
+                        }
+                    ],
+                }
+            ]
+        },
+        {},
+    ),
+]
+
+
+def test_name_time_and_user_agent_are_read_of_each(store: Any):
+    for target, _, body, headers in READ:
+        assert store.request(target, body, headers)[0] in (200, 204)
+    found = {event.tags["endpoint"]: event for event in store.events()}
+    for _, name, _, _ in READ:
+        event = found[f"/{name}"]
+        one = store.found(event)
+        assert (one["name"], one["browser"]) == ("named", "Chrome 126"), name
+        # Where the sender says when it sent, its clock is put right: this one is an hour slow.
+        sent_at_is_known = name in ("segment", "snowplow", "posthog")
+        assert one["time_ms"] == (event.received_at_ms if sent_at_is_known else NOW_MS) - 5000, name
+
+
+# Overload and the size of a body are refused alike for all: what differs is how it is said.
+def test_full_is_said_in_each_protocols_words(new_store: Callable[..., Any]):
+    store = new_store(processor=False, queue_packs_max=1, body_bytes_max=2000)
+    assert store.request("/syslog", SYSLOG)[0] == 200
+    full: dict[str, tuple[int, dict[str, str], Any]] = {}
+    large: dict[str, tuple[int, Any]] = {}
+    bodies = {target: json.dumps(body) for target, _, body, _ in READ}
+    bodies["/mixpanel/import"] = f"[{MIXPANEL}]"
+    for target, body in bodies.items():
+        status, headers, answer = store.request(target, body)
+        full[target] = (status, headers, json.loads(answer))
+        status, _, answer = store.request(target, body[:1] + " " * 2000 + body[1:])
+        large[target] = (status, json.loads(answer or b"null"))
+    assert all(one[1]["retry-after"] == "1" for one in full.values())
+    assert {target: one[0] for target, one in full.items()} == {
+        "/segment/v1/batch": 429,
+        TP2: 429,
+        "/posthog/batch/": 503,
+        "/mixpanel/track": 503,
+        "/mixpanel/import": 503,
+        "/amplitude/batch": 429,
+        "/ga4/mp/collect": 429,
+        "/otlp_logs/v1/logs": 503,
+    }
+    assert full["/segment/v1/batch"][2].keys() == {"code", "message"}
+    assert full["/posthog/batch/"][2]["type"] == "server_error"
+    assert full["/mixpanel/track"][2]["status"] == 0
+    assert full["/mixpanel/import"][2]["status"] == "Service Unavailable"
+    assert full["/amplitude/batch"][2]["throttled_events"] == []
+    assert full["/otlp_logs/v1/logs"][2]["code"] == 14
+    assert {target: one[0] for target, one in large.items()} == {
+        "/segment/v1/batch": 413,
+        TP2: 422,
+        "/posthog/batch/": 413,
+        "/mixpanel/track": 413,
+        "/mixpanel/import": 413,
+        "/amplitude/batch": 413,
+        "/ga4/mp/collect": 204,
+        "/otlp_logs/v1/logs": 413,
+    }
+    status, headers, answer = store.request(
+        "/otlp_logs/v1/logs", otlp(record()).SerializeToString(), PROTOBUF
+    )
+    assert (status, Status.FromString(answer).code) == (503, 14)
+    assert headers["content-type"] == "application/x-protobuf"
+
+
+def basic(user: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:".encode()).decode()}
+
+
+def keyed(key: str) -> list[tuple[str, Any, dict[str, str]]]:
+    """A request for each place where a key may be."""
+    event = {"event": "e", "properties": {"token": key}}
+    zipped = gzip.compress(json.dumps([event]).encode())
+    return [
+        ("/segment/v1/batch", {"batch": [{"type": "page"}]}, basic(key)),
+        ("/segment/v1/batch", {"batch": [{"type": "page"}], "writeKey": key}, {}),
+        ("/segment/v1/track", {"event": "e", "writeKey": key}, {}),
+        ("/posthog/batch/", {"batch": [{"event": "e"}], "api_key": key}, {}),
+        ("/posthog/e/", {"event": "e", "token": key}, {}),
+        ("/posthog/e/", [event], {}),
+        ("/posthog/e/", zipped, {}),
+        (
+            "/posthog/i/v1/analytics/events",
+            {"batch": [{"event": "e"}]},
+            {"Authorization": f"Bearer {key}"},
+        ),
+        ("/mixpanel/track", event, {}),
+        ("/mixpanel/track", "data=" + quote(json.dumps([event])), FORM),
+        ("/mixpanel/engage", [{"$token": key}], {}),
+        ("/mixpanel/import", [{"event": "e"}], basic(key)),
+        ("/amplitude/2/httpapi", {"events": [{"event_type": "e"}], "api_key": key}, {}),
+        (f"/ga4/mp/collect?api_secret={key}", {"client_id": "c", "events": [{"name": "e"}]}, {}),
+        (
+            "/otlp_logs/v1/logs",
+            otlp(record()).SerializeToString(),
+            {**PROTOBUF, "Authorization": f"Bearer {key}"},
+        ),
+        ("/syslog", SYSLOG, {"X-Api-Key": key}),
+    ]
+
+
+def test_keys_are_looked_for_where_clients_put_them(new_store: Callable[..., Any]):
+    store = new_store(endpoint={"keys": ["right"]})
+    for target, body, headers in keyed("right"):
+        assert store.request(target, body, headers)[0] in (200, 204), target
+    for target, body, headers in keyed("wrong"):
+        status = store.request(target, body, headers)[0]
+        assert status == (204 if target.startswith("/ga4") else 401), target
+    assert len(store.events()) == len(keyed("right"))
+
+
+def test_one_bad_event_leaves_the_others(store: Any):
+    deep = '{"a":' * 70 + "1" + "}" * 70
+    targets = {
+        "/segment/v1/batch": '{"batch":[%s,{"n":1},%s]}',
+        TP2: f'{{"schema":"{PAYLOAD_DATA}","data":[%s,{{"n":1}},%s]}}',
+        "/posthog/batch/": '{"batch":[%s,{"n":1},%s]}',
+        "/mixpanel/track": '[%s,{"n":1},%s]',
+        "/amplitude/batch": '{"events":[%s,{"n":1},%s]}',
+        "/ga4/mp/collect": '{"client_id":"c","events":[%s,{"n":1},%s]}',
+    }
+    for target, body in targets.items():
+        assert store.request(target, body % ("[7]", deep))[0] in (200, 204), target
+        assert store.request(target, body % ("null", '"x"'))[0] in (200, 204), target
+    status, _, answer = store.request("/mixpanel/import", '[7,{"n":1}]')
+    said = json.loads(answer)
+    assert (status, said["num_records_imported"]) == (400, 1)
+    assert [one["index"] for one in said["failed_records"]] == [0]
+    assert {one.body for one in store.events()} == {b'{"n":1}'}
+    letters = [one.body for one in store.reader.dead_letters()]
+    assert sorted(letters) == sorted([b"[7]", deep.encode(), b"null", b'"x"'] * 6 + [b"7"])
+
+
+def test_an_unreadable_log_record_is_a_partial_success(store: Any):
+    good, other = record(1), record(2, severity_text="e")
+    request = otlp(good, other).SerializeToString()
+    damaged = request.replace(b"\x1a\x01e", b"\x1a\x01\xff")  # its text is no UTF-8
+    status, _, answer = store.request("/otlp_logs/v1/logs", damaged, PROTOBUF)
+    partial = ExportLogsServiceResponse.FromString(answer).partial_success
+    assert (status, partial.rejected_log_records) == (200, 1)
+    assert "log record 1" in partial.error_message
+    body = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"traceId": 7}, {"flags": 1}]}]}]}
+    status, _, answer = store.request("/otlp_logs/v1/logs", body)
+    assert (status, json.loads(answer)["partialSuccess"]["rejectedLogRecords"]) == (200, "1")
+    assert [one.body for one in store.events()] == [good.SerializeToString(), b'{"flags": 1}']
+    assert len(list(store.reader.dead_letters())) == 2
+
+
+def test_unknown_fields_of_a_log_record_are_kept(store: Any):
+    whole = record(1).SerializeToString() + b"\xf8\x07\x01"  # field 127
+    grouped = record(2).SerializeToString() + b"\x7b\x08\x01\x7c"  # a group, field 15
+    request = otlp()
+    scope = request.resource_logs[0].scope_logs[0]
+    body = request.SerializeToString()
+    inner = scope.SerializeToString()
+    for event in (whole, grouped):
+        inner += b"\x12" + bytes([len(event)]) + event
+    logs = request.resource_logs[0]
+    logs.ClearField("scope_logs")
+    outer = logs.SerializeToString() + b"\x12" + bytes([len(inner)]) + inner + b"\xfa\x07\x01x"
+    body = b"\x0a" + bytes([len(outer)]) + outer
+    assert store.request("/otlp_logs/v1/logs", body, PROTOBUF)[0] == 200
+    assert [one.body for one in store.events()] == [whole, grouped]
+
+
+def test_log_records_are_told_apart_though_they_are_alike(store: Any):
+    """Two alike in one request are two; the request again is none; another request is more."""
+    first, second = otlp(record(), record()), otlp(record(), record(), host="b")
+    for request in (first, first, second, first):
+        body = request.SerializeToString()
+        assert store.request("/otlp_logs/v1/logs", body, PROTOBUF)[0] == 200
+    undated = otlp(LogRecord(severity_text="x")).SerializeToString()
+    for _ in range(2):  # without a time nothing says that they are the same
+        assert store.request("/otlp_logs/v1/logs", undated, PROTOBUF)[0] == 200
+    assert len(store.events()) == 4 + 2
+
+
+def test_a_request_that_is_in_a_pack_twice_has_each_record_twice():
+    """Its second copy joins the run of its first."""
+    body = otlp(record(1), record(2), record(2)).SerializeToString()
+    sent = Sent("POST", "/v1/logs", "", PROTOBUF, body, 0)
+    events = FORMATS["otlp_logs"].read(sent, Limits(64, 9, 9999))
+    ((_, context),) = events.contexts
+    run = Run(events.block * 2, 6, [*(events.lengths or ())] * 2, context, {})
+    ids = [
+        one if isinstance(one, str) else one.client_id for one in READERS["otlp_logs"].fields(run)
+    ]
+    assert ids[:3] == ids[3:]
+    assert len(set(ids)) == 3
+
+
+def test_both_encodings_of_a_log_record_are_the_same_object(store: Any):
+    request = otlp(record(trace_id=b"\x01" * 16, span_id=b"\x02" * 8, event_name="e"), host="a")
+    assert store.request("/otlp_logs/v1/logs", request.SerializeToString(), PROTOBUF)[0] == 200
+    as_json = MessageToDict(request)
+    (json_record,) = as_json["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+    json_record |= {"traceId": "01" * 16, "spanId": "02" * 8}
+    assert store.request("/otlp_logs/v1/logs", as_json)[0] == 200
+    store.events()
+    values = [
+        READERS[pack.format].value(body, share.context)
+        for stored in store.reader._store.packs()
+        for pack in [packing.unpack(stored.body)]
+        for body, share in pack.per_event()
+    ]
+    assert values[0] == values[1]
+    assert values[0]["traceId"] == "01" * 16
+    assert values[0]["scope"] == {"name": "scope"}
+
+
+def test_ga4_says_what_is_wrong_only_when_it_is_asked(store: Any):
+    wrong = {"events": [{"name": "1st"}, {"name": "ok", "params": 7}, 7, *[{"name": "e"}] * 23]}
+    assert store.request("/ga4/mp/collect", wrong)[::2] == (204, b"")
+    status, _, answer = store.request("/ga4/debug/mp/collect", wrong)
+    found = [(one["fieldPath"], one["validationCode"])
+             for one in json.loads(answer)["validationMessages"]]  # fmt: skip
+    assert (status, found) == (
+        200,
+        [
+            ("client_id", "VALUE_REQUIRED"),
+            ("events", "EXCEEDED_MAX_ENTITIES"),
+            ("events[0].name", "NAME_INVALID"),
+            ("events[1].params", "VALUE_INVALID"),
+            ("events[2]", "VALUE_INVALID"),
+        ],
+    )
+    large = {"client_id": "c" * 130_000, "events": [{"name": "e"}]}
+    assert store.request("/ga4/mp/collect", large)[0] == 204
+    assert b"130000" in store.request("/ga4/debug/mp/collect", large)[2]
+    assert store.events() == []
+
+
+def test_snowplow_by_get_is_an_image_and_a_visitor_is_known_again(store: Any):
+    query = "e=se&eid=7f7d&dtm=1795629600123&p=web&url=https%3A%2F%2Fa.example%2F%3Fx%3D%C3%A4"
+    status, headers, body = store.request(f"/snowplow/i?{query}", method="GET")
+    assert (status, headers["content-type"], len(body)) == (200, "image/gif", 42)
+    assert body.startswith(b"GIF89a")
+    cookie = headers["set-cookie"]
+    assert "SameSite=None; Secure" in cookie
+    visitor = cookie.partition(";")[0]
+    again = store.request(f"/snowplow/i?{query}", method="GET")[1]["set-cookie"]
+    assert again == cookie  # a retry makes no second visitor
+    known = store.request(
+        "/snowplow/i?e=pv&eid=2", headers={"Cookie": f"a=b; {visitor}"}, method="GET"
+    )
+    assert known[1]["set-cookie"] == cookie
+    other = store.request("/snowplow/i?e=pv&eid=3", headers={"Cookie": "sp=<x>"}, method="GET")
+    assert other[1]["set-cookie"] != cookie
+    nobody = store.request("/snowplow/i?e=pv&eid=4", headers={"SP-Anonymous": "*"}, method="GET")
+    assert "set-cookie" not in nobody[1]
+    assert store.request("/snowplow/i?x=y", method="GET")[0] == 400
+    events = store.events()
+    assert events[0].body == query.encode()
+    assert len(events) == 4
+    assert store.found(events[0])["name"] == "struct"
+
+
+def test_pages_of_named_origins_may_send_with_their_cookies(new_store: Callable[..., Any]):
+    store = new_store(endpoint={"origins": ["https://shop.example"]})
+    asked = {
+        "Origin": "https://shop.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type,sp-anonymous",
+    }
+    status, headers, _ = store.request(TP2, b"", asked, "OPTIONS")
+    assert status in (200, 204)
+    assert headers["access-control-allow-origin"] == "https://shop.example"
+    assert headers["access-control-allow-credentials"] == "true"
+    assert "sp-anonymous" in headers["access-control-allow-headers"].lower()
+    assert "POST" in headers["access-control-allow-methods"]
+    for body in (READ[1][2], {}):  # an answer that can't be read would be sent again for ever
+        headers = store.request(TP2, body, asked)[1]
+        assert headers["access-control-allow-origin"] == "https://shop.example"
+        assert headers["access-control-allow-credentials"] == "true"
+    stranger = store.request(TP2, b"", {**asked, "Origin": "https://evil.example"}, "OPTIONS")
+    assert "access-control-allow-origin" not in stranger[1]

@@ -1,0 +1,111 @@
+"""The pack: what goes in comes out, byte for byte; what is damaged is noticed."""
+
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventstore import packing
+from eventstore.errors import PackCorrupt
+from eventstore.event import new_pack_id
+
+TAGS = {"endpoint": "/v1/events", "source": "web"}
+requests = st.lists(
+    st.tuples(
+        st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=5),
+        st.integers(0, 2**43),
+        st.text(max_size=20),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(requests)
+def test_round_trip(shares: list[tuple[list[bytes], int, str]]):
+    pack_id = new_pack_id()
+    senders = [packing.Share(len(events), at, user_agent=agent) for events, at, agent in shares]
+    flat = [event for events, _, _ in shares for event in events]
+    divided = any(b"\n" in event for event in flat)
+    lengths = [len(event) for event in flat] if divided else None
+    blocks = [(b"" if divided else b"\n").join(events) for events, _, _ in shares]
+    pack = packing.unpack(packing.pack(pack_id, TAGS, senders, blocks, lengths))
+    assert (pack.id, pack.tags, list(pack.shares), pack.events) == (pack_id, TAGS, senders, flat)
+    assert [event for event, _ in pack.per_event()] == flat
+
+
+def one_pack() -> bytes:
+    return packing.pack(
+        new_pack_id(), TAGS, [packing.Share(2, 1, user_agent="ua")], [b"{}\n{}"], None
+    )
+
+
+def test_every_damaged_byte_and_every_cut_is_noticed():
+    good = one_pack()
+    for position in range(len(good)):
+        if position in (5, 6, 7):
+            continue  # flags and padding: reserved, not yet read
+        damaged = bytearray(good)
+        damaged[position] ^= 0x55
+        with pytest.raises(PackCorrupt):
+            packing.unpack(bytes(damaged))
+        with pytest.raises(PackCorrupt):
+            packing.unpack(good[:position])
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{}",
+        b"[]",
+        b'{"bytes":99999999999}',
+        b'{"bytes":5,"id":"x","tags":{},"events":2,"user_agents":[],'
+        b'"requests":{"events":[2],"received_at_ms":[1],"user_agent":[0]}}',
+    ],
+)
+def test_a_header_that_lies_is_noticed(header: bytes):
+    good = one_pack()
+    size = packing.PREFIX.unpack_from(good)[4]
+    rest = header + good[packing.PREFIX.size + size :]
+    crc = zlib.crc32(rest)
+    prefix = packing.PREFIX.pack(packing.MAGIC, packing.VERSION, 0, 0, len(header), crc)
+    with pytest.raises(PackCorrupt):
+        packing.unpack(prefix + rest)
+
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "packs"
+
+
+def fixture(name: str) -> packing.Pack:
+    return packing.unpack((FIXTURES / f"{name}.pack").read_bytes())
+
+
+def test_packs_of_every_version_ever_written_are_read():
+    """The files are as their release wrote them; a new version adds files, and changes none."""
+    written = {path.name.partition("-")[0] for path in FIXTURES.iterdir()}
+    assert written == {f"v{version}" for version in packing.VERSIONS}
+
+
+def test_version_1():
+    lines, lengths = fixture("v1-lines"), fixture("v1-lengths")
+    assert lines.events == [b'{"id":"a","type":"click"}', b'{"id":"b"}', b'{"n":3}']
+    assert lines.shares == (
+        packing.Share(2, 1795533826888, user_agent="curl/8.5.0"),
+        packing.Share(1, 1795533826890),
+    )
+    assert (lines.format, lines.names, lines.refused) == ("json", {}, {})
+    assert lengths.events == [b'{\n "id": "c"\n}', b"{}"]
+
+
+def test_version_2():
+    lines, contexts = fixture("v2-lines"), fixture("v2-contexts")
+    assert lines.events == [b'{"id":"a","type":"click"}', b'{"id":"b"}', b'{"n":3}']
+    assert lines.tags["tenant"] == "default"
+    assert (lines.names, list(lines.refused)) == ({"name": "event"}, [1])
+    first = lines.shares[0]
+    assert (first.sent_at_ms, first.address) == (1795533826800, "192.0.2.7")
+    assert first.trace == "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    runs = [(context, count) for context, _, _, count in contexts.runs()]
+    assert runs == [(b"id,name", 1), (b"n", 1)]

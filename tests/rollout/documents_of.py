@@ -1,0 +1,39 @@
+"""Documents of rollouts for tests: no fleet is needed to make one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cli.rollout.document import Document, Kind, Limits, NodeRecord
+from cli.rollout.plan import waves, waves_back
+
+OLD, NEW = "1.0.0-aaaaaaaaaaaa", "1.1.0-bbbbbbbbbbbb"
+
+
+def document_of(
+    roles: Mapping[str, str],
+    *,
+    kind: Kind = "rollout",
+    rollout_id: str = "R000001",
+    before: Mapping[str, str | None] | None = None,
+    fleet: Mapping[str, int] | None = None,
+) -> Document:
+    """A planned rollout from OLD to NEW of these nodes (node → role)."""
+    sizes: dict[str, int] = {}
+    for role in roles.values():
+        sizes[role] = sizes.get(role, 0) + 1
+    plan = waves if kind == "rollout" else waves_back
+    return Document(
+        id=rollout_id,
+        kind=kind,
+        operator="ada",
+        reason="",
+        range=",".join(roles),
+        created_at=1000.0,
+        nodes={
+            node: NodeRecord(role=role, before=(before or {}).get(node, OLD), to=NEW)
+            for node, role in roles.items()
+        },
+        waves=plan(roles, fleet or sizes),
+        limits=Limits(bake_s=0.0),
+    )

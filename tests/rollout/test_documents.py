@@ -1,0 +1,154 @@
+"""Rollouts, locks and desired releases in a real folder, written by several at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from artifacts.objects import open_objects
+from cli.rollout.document import FINAL, Document
+from cli.rollout.documents import Desired, Documents
+from cli.rollout.errors import DocumentChanged, NodesLocked, UnknownRollout
+from tests.rollout.documents_of import NEW, OLD, document_of
+
+ROLES = {"web-1": "web", "web-2": "web"}
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Documents:
+    (tmp_path / "documents").mkdir()
+    return Documents(open_objects(f"file://{tmp_path}/documents"))
+
+
+def _make(rollout_id: str) -> Document:
+    return document_of(ROLES, rollout_id=rollout_id)
+
+
+def test_ids_count_up(documents):
+    assert [documents.create(_make).document.id for _ in range(3)] == documents.ids()
+    assert documents.ids() == ["R000001", "R000002", "R000003"]
+
+
+def test_many_at_once_get_different_ids(documents):
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: documents.create(_make).document.id, range(16)))
+    assert sorted(made) == [f"R{number:06d}" for number in range(1, 17)]
+
+
+def test_what_is_kept_is_loaded(documents):
+    kept = documents.create(_make)
+    assert documents.load("R000001") == kept
+
+
+def test_an_unknown_rollout_is_named_with_the_last_one(documents):
+    with pytest.raises(UnknownRollout, match="R000009") as none:
+        documents.load("R000009")
+    assert "none at all" in none.value.why
+    documents.create(_make)
+    with pytest.raises(UnknownRollout) as another:
+        documents.load("R000009")
+    assert "R000001" in another.value.why
+
+
+@pytest.mark.parametrize("given", ["../locks", "", "R1/../../x", "x" * 300, "R\x00"])
+def test_what_cannot_be_an_id_is_an_unknown_rollout(documents, given):
+    with pytest.raises(UnknownRollout):
+        documents.load(given)
+
+
+def test_a_save_over_another_ones_save_is_refused(documents):
+    mine = documents.create(_make)
+    theirs = documents.load("R000001")
+    documents.save(theirs, replace(theirs.document, state="failed"))
+    with pytest.raises(DocumentChanged) as caught:
+        documents.save(mine, replace(mine.document, state="converged"))
+    assert caught.value.exit_code == 8
+    assert documents.load("R000001").document.state == "failed"
+
+
+def test_a_saved_document_can_be_saved_again(documents):
+    kept = documents.create(_make)
+    for number in range(3):
+        kept = documents.save(kept, kept.document.logged(number, "swap"))
+    assert len(documents.load("R000001").document.log) == 3
+
+
+def test_a_held_lock_names_its_holder(documents):
+    documents.lock(["web-1", "web-2"], "R000001", now=100, lease_s=60)
+    with pytest.raises(NodesLocked, match="web-2 is locked by R000001") as caught:
+        documents.lock(["db-1", "web-2"], "R000002", now=101, lease_s=60)
+    assert caught.value.exit_code == 8
+    assert documents.holder("web-2", 101) == "R000001"
+    assert documents.holder("db-1", 101) is None, "all of them or none"
+
+
+def test_a_lock_expires(documents):
+    documents.lock(["web-1"], "R000001", now=100, lease_s=60)
+    assert documents.holder("web-1", 159) == "R000001"
+    assert documents.holder("web-1", 160) is None
+    documents.lock(["web-1"], "R000002", now=160, lease_s=60)
+    assert documents.holder("web-1", 161) == "R000002"
+
+
+def test_a_renewed_lock_holds_on(documents):
+    documents.lock(["web-1"], "R000001", now=100, lease_s=60)
+    documents.lock(["web-1"], "R000001", now=150, lease_s=60)
+    with pytest.raises(NodesLocked):
+        documents.lock(["web-1"], "R000002", now=200, lease_s=60)
+
+
+def test_unlocking_releases_a_rollouts_own_locks_only(documents):
+    documents.lock(["web-1"], "R000001", now=100, lease_s=60)
+    documents.lock(["web-2"], "R000002", now=100, lease_s=60)
+    documents.unlock("R000001")
+    assert documents.holder("web-1", 101) is None
+    assert documents.holder("web-2", 101) == "R000002"
+
+
+def test_of_many_who_lock_at_once_one_gets_it(documents):
+    def take(number: int) -> bool:
+        try:
+            documents.lock(["web-1", "web-2"], f"R{number:06d}", now=100, lease_s=60)
+        except NodesLocked:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(take, range(8))) == 1
+
+
+def test_what_is_spoken_for_is_what_rollouts_name_that_have_not_ended(documents):
+    assert documents.spoken_for() == set()
+    for state in FINAL:
+        kept = documents.create(_make)
+        documents.save(kept, replace(kept.document, state=state))
+    assert documents.spoken_for() == set()
+    kept = documents.create(_make)
+    assert documents.spoken_for() == {OLD, NEW}
+    new_node = replace(kept.document.nodes["web-1"], before=None)
+    documents.save(kept, replace(kept.document, state="rolling_back", nodes={"web-1": new_node}))
+    assert documents.spoken_for() == {NEW}
+
+
+def test_what_is_wanted_is_merged(documents):
+    assert documents.desired() == Desired({}, {})
+    documents.want({"web-1": "1.0", "web-2": "1.0"})
+    documents.want({"web-2": "2.0", "db-1": "2.0"})
+    documents.want({"web-1": None, "never-seen": None})
+    assert documents.desired() == Desired({"web-2": "2.0", "db-1": "2.0"}, {})
+
+
+def test_many_who_want_at_once_lose_nothing(documents):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: documents.want({f"web-{n}": "1.0"}), range(16)))
+    assert documents.desired().nodes == {f"web-{n}": "1.0" for n in range(16)}
+
+
+def test_a_nodes_own_release_comes_before_its_roles():
+    desired = Desired(nodes={"web-1": "2.0"}, roles={"web": "1.0"})
+    assert desired.release_for("web-1", "web") == "2.0"
+    assert desired.release_for("web-2", "web") == "1.0"
+    assert desired.release_for("db-1", "db") is None

@@ -1,0 +1,345 @@
+"""Rollouts carried out over a fake fleet, with real documents in a folder."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from artifacts.objects import StoreUnreachable, open_objects
+from cli.rollout import drive as driving
+from cli.rollout.document import FINAL, Document
+from cli.rollout.documents import Documents
+from cli.rollout.drive import drive
+from cli.rollout.errors import DocumentChanged, NodesLocked
+from cli.salt_client import SILENT, MasterUnreachable
+from tests.rollout.documents_of import NEW, OLD, document_of
+from tests.rollout.fake_fleet import DIED, FakeFleet
+
+ROLES = {"web-1": "web", "web-2": "web", "web-3": "web", "web-4": "web"}
+CONVERGE, ACTIVATE = "evrelease.converge", "evrelease.activate"
+STATUS, PREFETCH, PRUNE = "evrelease.status", "evrelease.prefetch", "evrelease.prune"
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Documents:
+    (tmp_path / "documents").mkdir()
+    return Documents(open_objects(f"file://{tmp_path}/documents"))
+
+
+def _roll_out(documents: Documents, fleet: FakeFleet, **more) -> Document:
+    return drive(
+        documents,
+        fleet,
+        lambda rollout_id: document_of(ROLES, rollout_id=rollout_id, **more),
+        lambda *_: None,
+    )
+
+
+def _is_unlocked(documents: Documents) -> bool:
+    return not any(documents.holder(node, time.time()) for node in ROLES)
+
+
+def test_a_good_rollout_converges(documents):
+    fleet = FakeFleet.of(ROLES)
+    ended = _roll_out(documents, fleet)
+    assert ended.state == "converged"
+    assert set(fleet.serving.values()) == {NEW}
+    assert documents.load("R000001").document == ended
+    assert ended.ended_at is not None
+    assert documents.desired().nodes == dict.fromkeys(ROLES, NEW)
+    assert _is_unlocked(documents)
+
+
+def test_all_nodes_fetch_before_any_swaps(documents):
+    fleet = FakeFleet.of(ROLES)
+    _roll_out(documents, fleet)
+    functions = [function for _, function, _ in fleet.asked]
+    assert functions[:4] == [PREFETCH] * 4
+    assert PREFETCH not in functions[4:]
+
+
+def test_a_release_that_dies_at_start_ends_at_its_canary(documents):
+    fleet = FakeFleet.of(ROLES, fails={("web-1", CONVERGE): DIED})
+    ended = _roll_out(documents, fleet)
+    assert ended.state == "rolled_back"
+    assert fleet.swapped() == ["web-1"]
+    assert set(fleet.serving.values()) == {OLD}
+    assert ended.nodes["web-1"].error == DIED
+    assert documents.desired().nodes == {"web-1": OLD}
+    assert _is_unlocked(documents)
+
+
+def test_a_node_that_cannot_fetch_stops_it_before_any_swap(documents):
+    fleet = FakeFleet.of(ROLES, fails={("web-3", PREFETCH): {"code": "E1301", "what": "disk full"}})
+    assert _roll_out(documents, fleet).state == "rolled_back"
+    assert not fleet.swapped()
+    assert documents.desired().nodes == {}
+
+
+def test_a_node_that_fails_its_gate_goes_back_and_so_do_all_before_it(documents):
+    def sicken(node: str, function: str, _: str | None) -> None:
+        if node == "web-2":
+            fleet.sick = {"web-2"} if function == CONVERGE else fleet.sick
+
+    fleet = FakeFleet.of(ROLES, before_each=sicken)
+    ended = _roll_out(documents, fleet)
+    assert ended.state == "rolled_back"
+    assert set(fleet.serving.values()) == {OLD}
+    assert ended.nodes["web-2"].error["what"] == f"does not serve {NEW} after its swap"
+    assert {n: r.state for n, r in ended.nodes.items()} == {
+        "web-1": "reverted",
+        "web-2": "reverted",
+        "web-3": "reverted",
+        "web-4": "prefetched",
+    }
+    assert set(documents.desired().nodes.values()) == {OLD}
+
+
+def test_a_silent_node_leaves_it_partial_and_what_it_should_run_is_what_it_served(documents):
+    fleet = FakeFleet.of(ROLES, fails={("web-1", CONVERGE): SILENT, ("web-1", ACTIVATE): SILENT})
+    ended = _roll_out(documents, fleet)
+    assert ended.state == "partial"
+    assert ended.nodes["web-1"].state == "silent"
+    assert fleet.swapped() == ["web-1"]
+    assert documents.desired().nodes == {"web-1": OLD}
+
+
+def test_a_node_that_cannot_go_back_makes_it_fail(documents):
+    fleet = FakeFleet.of(ROLES, fails={("web-1", ACTIVATE): DIED, ("web-2", CONVERGE): DIED})
+    ended = _roll_out(documents, fleet)
+    assert ended.state == "failed"
+    assert ended.nodes["web-1"].state == "stuck"
+
+
+def test_what_a_node_should_run_is_written_down_before_it_is_asked(documents):
+    wanted = []
+
+    def look(node: str, function: str, release: str | None) -> None:
+        if function in (CONVERGE, ACTIVATE):
+            wanted.append(documents.desired().nodes[node] == release)
+
+    fleet = FakeFleet.of(ROLES, fails={("web-3", CONVERGE): DIED}, before_each=look)
+    _roll_out(documents, fleet)
+    assert wanted
+    assert all(wanted)
+
+
+def test_a_new_node_that_refused_is_left_to_its_channel(documents):
+    fleet = FakeFleet.of(ROLES, fails={("web-1", CONVERGE): DIED})
+    _roll_out(documents, fleet, before=dict.fromkeys(ROLES))
+    assert documents.desired().nodes == {}
+
+
+def test_after_a_failure_no_new_node_keeps_the_bad_release_as_what_it_should_run(documents):
+    fleet = FakeFleet.of(ROLES, fails={("web-3", CONVERGE): DIED}, sick=set())
+    _roll_out(documents, fleet, before={"web-1": None})
+    assert NEW not in documents.desired().nodes.values()
+
+
+def test_the_document_says_where_it_is_while_it_is_under_way(documents):
+    seen = []
+
+    def look(_node: str, function: str, _release: str | None) -> None:
+        document = documents.load("R000001").document
+        seen.append((function, document.log[-1]["event"], document.state))
+
+    _roll_out(documents, FakeFleet.of(ROLES, before_each=look))
+    events = {PREFETCH: "prefetch", CONVERGE: "swap", STATUS: "check"}
+    assert [function for function, *_ in seen[-4:]] == [PRUNE] * 4
+    seen = [each for each in seen if each[0] != PRUNE]
+    assert all(event == events[function] and state == "running" for function, event, state in seen)
+
+
+def test_nodes_are_locked_while_it_is_under_way_and_a_second_one_is_refused(documents):
+    second = FakeFleet.of(ROLES)
+    refused = []
+
+    def start_another(_node: str, function: str, _release: str | None) -> None:
+        if function == CONVERGE and not refused:
+            with pytest.raises(NodesLocked, match="R000001") as caught:
+                _roll_out(documents, second)
+            refused.append(caught.value.exit_code)
+
+    first = _roll_out(documents, FakeFleet.of(ROLES, before_each=start_another))
+    assert refused == [8]
+    assert not second.asked
+    assert first.state == "converged"
+    assert documents.load("R000002").document.state == "failed"
+    assert _is_unlocked(documents)
+
+
+def test_a_driver_that_has_lost_a_lock_changes_nothing_more(documents):
+    def lose(_node: str, function: str, _release: str | None) -> None:
+        if function == STATUS:
+            documents.unlock("R000001")
+            documents.lock(["web-4"], "R000099", time.time(), 60)
+
+    fleet = FakeFleet.of(ROLES, before_each=lose)
+    with pytest.raises(NodesLocked, match="R000099"):
+        _roll_out(documents, fleet)
+    assert fleet.swapped() == ["web-1"]
+    assert documents.load("R000001").document.state == "failed"
+    assert documents.holder("web-4", time.time()) == "R000099"
+
+
+def test_two_rollouts_of_different_nodes_go_side_by_side(documents):
+    def start_another(_node: str, function: str, _release: str | None) -> None:
+        if function == CONVERGE and len(documents.ids()) == 1:
+            other = {"db-1": "db"}
+            ended = drive(
+                documents,
+                FakeFleet.of(other),
+                lambda rollout_id: document_of(other, rollout_id=rollout_id),
+                lambda *_: None,
+            )
+            assert ended.state == "converged"
+
+    first = _roll_out(documents, FakeFleet.of(ROLES, before_each=start_another))
+    assert first.state == "converged"
+
+
+def _raise_at(wanted: str, error: BaseException):
+    def before_each(_node: str, function: str, _release: str | None) -> None:
+        if function == wanted:
+            raise error
+
+    return before_each
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MasterUnreachable("gone"), OSError("no more files"), KeyboardInterrupt()],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_driver_that_fails_in_the_middle_leaves_a_final_document_and_no_locks(documents, error):
+    fleet = FakeFleet.of(ROLES, before_each=_raise_at(CONVERGE, error))
+    with pytest.raises(type(error)):
+        _roll_out(documents, fleet)
+    ended = documents.load("R000001").document
+    assert ended.state in FINAL
+    assert ended.state == "failed"
+    assert ended.log[-1]["error"]["what"]
+    assert _is_unlocked(documents)
+
+
+def test_nodes_whose_swap_was_cut_short_should_run_what_they_served(documents):
+    fleet = FakeFleet.of(ROLES, before_each=_raise_at(CONVERGE, MasterUnreachable("gone")))
+    with pytest.raises(MasterUnreachable):
+        _roll_out(documents, fleet)
+    assert documents.desired().nodes == {"web-1": OLD}
+
+
+def test_another_driver_of_the_same_document_stops_this_one(documents):
+    def meddle(_node: str, function: str, _release: str | None) -> None:
+        if function == PREFETCH:
+            kept = documents.load("R000001")
+            documents.save(kept, replace(kept.document, reason="mine"))
+
+    fleet = FakeFleet.of(ROLES, before_each=meddle)
+    with pytest.raises(DocumentChanged):
+        _roll_out(documents, fleet)
+    assert not fleet.swapped()
+    assert documents.load("R000001").document.reason == "mine"
+    assert _is_unlocked(documents)
+
+
+def test_a_rollback_neither_fetches_nor_stops_at_a_failure(documents):
+    fleet = FakeFleet.of(ROLES, fails={("web-1", CONVERGE): DIED})
+    ended = _roll_out(documents, fleet, kind="rollback")
+    assert ended.state == "failed"
+    assert sorted(fleet.swapped()) == sorted(ROLES)
+    assert [fleet.serving[node] for node in ROLES] == [OLD, NEW, NEW, NEW]
+    assert PREFETCH not in [function for _, function, _ in fleet.asked]
+
+
+def test_a_lock_is_renewed_although_the_store_once_did_not_answer(documents, monkeypatch):
+    monkeypatch.setattr(driving, "RENEW_S", 0.01)
+    renewals, enough = 0, threading.Event()
+    lock = documents.lock
+
+    def flaky(*args, **kwargs) -> None:
+        nonlocal renewals
+        if threading.current_thread() is not threading.main_thread():
+            renewals += 1
+            if renewals == 1:
+                raise StoreUnreachable("just now")
+            if renewals == 3:
+                enough.set()
+        lock(*args, **kwargs)
+
+    monkeypatch.setattr(documents, "lock", flaky)
+
+    def wait(_node: str, function: str, _release: str | None) -> None:
+        if function == CONVERGE:
+            assert enough.wait(10), "the locks are not renewed any more"
+
+    assert _roll_out(documents, FakeFleet.of(ROLES, before_each=wait)).state == "converged"
+
+
+# What nodes may remove.
+
+
+def _of_another_role(rollout_id: str) -> Document:
+    return document_of({"db-1": "db"}, rollout_id=rollout_id)
+
+
+def _pruned(fleet: FakeFleet) -> list[tuple[str, set[str]]]:
+    return [(node, set(pinned)) for node, pinned in fleet.pruned]
+
+
+def test_after_a_good_rollout_its_nodes_prune_but_what_open_rollouts_name(documents):
+    dead, ended = "1.5.0-dddddddddddd", "1.6.0-eeeeeeeeeeee"
+    for release, state in ((dead, "running"), (dead, "rolling_back"), (ended, "converged")):
+        kept = documents.create(_of_another_role)
+        node = replace(kept.document.nodes["db-1"], before=f"{state}-000000000000", to=release)
+        documents.save(kept, replace(kept.document, state=state, nodes={"db-1": node}))
+    fleet = FakeFleet.of(ROLES)
+    assert _roll_out(documents, fleet).state == "converged"
+    pinned = {OLD, NEW, dead, "running-000000000000", "rolling_back-000000000000"}
+    assert _pruned(fleet) == [(node, pinned) for node in ROLES]
+
+
+@pytest.mark.parametrize(
+    ("more", "fails"),
+    [({}, {("web-1", CONVERGE): DIED}), ({"kind": "rollback"}, {})],
+    ids=["rolled back", "a rollback"],
+)
+def test_nothing_is_pruned_otherwise(documents, more, fails):
+    fleet = FakeFleet.of(ROLES, fails=fails)
+    _roll_out(documents, fleet, **more)
+    assert not fleet.pruned
+
+
+def test_nothing_is_pruned_when_it_is_not_known_what_is_spoken_for(documents, tmp_path):
+    kept = documents.create(_of_another_role)
+    (tmp_path / f"documents/rollouts/{kept.document.id}.json").write_text("{")
+    fleet = FakeFleet.of(ROLES)
+    assert _roll_out(documents, fleet).state == "converged"
+    assert not fleet.pruned
+
+
+@pytest.mark.parametrize("error", [SILENT, DIED, MasterUnreachable("gone")], ids=str)
+def test_a_prune_that_fails_changes_nothing_of_the_rollout(documents, error):
+    if isinstance(error, Exception):
+        fleet = FakeFleet.of(ROLES, before_each=_raise_at(PRUNE, error))
+    else:
+        fleet = FakeFleet.of(ROLES, fails={("web-1", PRUNE): error})
+    assert _roll_out(documents, fleet).state == "converged"
+    assert documents.load("R000001").document.state == "converged"
+    assert _is_unlocked(documents)
+
+
+def test_nodes_are_pruned_while_they_are_locked(documents):
+    """Else another rollout could have fetched what is removed."""
+    holders = []
+
+    def look(node: str, function: str, _release: str | None) -> None:
+        if function == PRUNE:
+            holders.append(documents.holder(node, time.time()))
+
+    _roll_out(documents, FakeFleet.of(ROLES, before_each=look))
+    assert holders == ["R000001"] * 4
