@@ -25,6 +25,7 @@ from typing import Any
 from artifacts.errors import EvctlError
 from artifacts.layout import Layout, check_release_id
 from artifacts.node_errors import NodeError, NodeSettingsError, RoleNotInRelease
+from artifacts.services_supervisor import CONTROL
 from artifacts.supervisor_generation import Plan, RunningGeneration
 from artifacts.supervisor_roles import Listeners, known_roles, load_role
 
@@ -32,7 +33,6 @@ log = logging.getLogger("evctl.supervisor")
 
 REQUEST_BYTES_MAX = 64 * 1024
 REQUEST_WITHIN_S = 5.0
-CONTROL = "supervisor.sock"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -185,12 +185,12 @@ async def serve(layout: Layout) -> None:
             await asyncio.wait_for(writer.drain(), REQUEST_WITHIN_S)
         writer.close()
 
+    supervisor.boot()  # whoever gets through to it finds the roles' sockets held
     control = layout.run / CONTROL
     control.unlink(missing_ok=True)
     before = os.umask(0o177)
     server = await asyncio.start_unix_server(on_connection, control, limit=REQUEST_BYTES_MAX)
     os.umask(before)
-    supervisor.boot()
     log.info("supervising %s, asked at %s", layout.root, control)
     await stop.wait()
     server.close()

@@ -17,8 +17,8 @@ from artifacts import supervisor_log
 from artifacts.errors import EvctlError
 from artifacts.layout import Layout
 from artifacts.node_errors import ServicesUnavailable
-from artifacts.services_supervisor import SupervisorServices
-from artifacts.supervisor import Supervisor, answer
+from artifacts.services_supervisor import CONTROL, SupervisorServices
+from artifacts.supervisor import Supervisor, answer, serve
 from artifacts.supervisor_log import GenerationLog
 from artifacts.supervisor_notify import NotifySocket
 from tests.contracts.process_apps import APPS, DRAIN_S, place, release_id
@@ -43,6 +43,24 @@ def test_a_taken_address_is_told(engine: SupervisorEngine) -> None:
             engine.services.start("web", release_id(1), ready_s=1)
     assert f"web can't have 127.0.0.1:{engine.address[1]}" in raised.value.what
     assert "in use" in raised.value.why
+
+
+def test_who_gets_through_to_it_finds_the_roles_sockets_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(tmp_path, tmp_path)
+
+    class NotYetHeld(Exception):
+        pass
+
+    def boot(_supervisor: Supervisor) -> None:
+        with socket.socket(socket.AF_UNIX) as probe:
+            assert probe.connect_ex(str(layout.run / CONTROL)) != 0
+        raise NotYetHeld
+
+    monkeypatch.setattr(Supervisor, "boot", boot)
+    with pytest.raises(NotYetHeld):
+        asyncio.run(serve(layout))
 
 
 def test_an_unplaced_release_and_an_unknown_role_are_told(engine: SupervisorEngine) -> None:
