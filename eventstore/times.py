@@ -19,10 +19,13 @@ NUMBER_MAX = 1e15
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 TEXT_CHARS_MAX = 40
-USUAL = b"dddd-dd-ddTdd:dd:dd.dddZ"
-PLACES = np.flatnonzero(np.frombuffer(USUAL, dtype=np.uint8) == ord("d"))
-OTHERS = np.flatnonzero(np.frombuffer(USUAL, dtype=np.uint8) != ord("d"))
-SIGNS = np.frombuffer(USUAL, dtype=np.uint8)[OTHERS]
+LEAST = np.frombuffer(b"0000-00-00T00:00:00.000Z", dtype=np.uint8)
+SPAN = np.where(ord("0") == LEAST, 9, 0).astype(np.uint8)  # how far above it each place may be
+PARTS = ((0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19), (20, 23))  # year … milliseconds
+# Digits times this are the parts; no sum reaches 2^24, so 32 bits hold it exactly.
+WEIGHTS = np.zeros((len(LEAST), len(PARTS)), dtype=np.float32)
+for _part, (_start, _end) in enumerate(PARTS):
+    WEIGHTS[_start:_end, _part] = 10.0 ** np.arange(_end - _start)[::-1]
 DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 
 
@@ -46,9 +49,9 @@ def stated_times(values: Sequence[object]) -> Int64s:
         text = "".join(values).encode("ascii")  # type: ignore[arg-type] # of other types: below
     except (TypeError, UnicodeEncodeError):
         return _one_by_one(values)
-    if set(map(len, values)) != {len(USUAL)}:  # type: ignore[arg-type] # they are texts
+    if set(map(len, values)) != {len(LEAST)}:  # type: ignore[arg-type] # they are texts
         return _one_by_one(values)
-    rows = np.frombuffer(text, dtype=np.uint8).reshape(-1, len(USUAL))
+    rows = np.frombuffer(text, dtype=np.uint8).reshape(-1, len(LEAST))
     times, usual = _usual_times(rows)
     odd = np.flatnonzero(~usual)
     times[odd] = _one_by_one([values[place] for place in odd.tolist()])
@@ -85,13 +88,11 @@ def _one_by_one(values: Sequence[object]) -> Int64s:
 
 def _usual_times(rows: npt.NDArray[np.uint8]) -> tuple[Int64s, npt.NDArray[np.bool_]]:
     """Texts of the usual form, shape (n, 24) → their times, and which of them are such texts."""
-    digits = rows[:, PLACES].astype(np.int64) - ord("0")
-    usual = ((digits >= 0) & (digits <= 9)).all(axis=1) & (rows[:, OTHERS] == SIGNS).all(axis=1)
-    year = digits[:, 0] * 1000 + digits[:, 1] * 100 + digits[:, 2] * 10 + digits[:, 3]
-    month, day, hour, minute, second = (
-        digits[:, place] * 10 + digits[:, place + 1] for place in (4, 6, 8, 10, 12)
-    )
-    millis = digits[:, 14] * 100 + digits[:, 15] * 10 + digits[:, 16]
+    digits = rows - LEAST  # what is below it becomes large
+    wrong = (digits > SPAN).view(np.uint64)  # eight places at a time
+    usual = np.bitwise_or.reduce(wrong, axis=1) == 0
+    parts = (WEIGHTS.T @ digits.T.astype(np.float32)).astype(np.int64)
+    year, month, day, hour, minute, second, millis = parts
     usual &= (month >= 1) & (month <= 12) & (hour < 24) & (minute < 60) & (second < 60)
     month = np.where(usual, month, 1)
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))

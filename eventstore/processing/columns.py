@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from eventstore.event import text_of
+from eventstore.event import TEXT_CHARS_MAX
 from eventstore.formats import Fields
 from eventstore.packing import Pack, Share
 
@@ -98,25 +98,27 @@ class Columns:
         return len(self.fields)
 
     def source(self, name: str) -> Coded:
-        """One of event.FIELDS as texts of bounded length; "" where an event has none."""
+        """The texts, coded."""
         return self.once(name, lambda: self._read(name))
 
     def raw(self, name: str) -> list[Any]:
         """One of event.FIELDS as it stands in each event: any JSON value."""
         return list(map(attrgetter(name), self.fields))
 
+    def texts(self, name: str, chars_max: int = TEXT_CHARS_MAX) -> list[str]:
+        """One of event.FIELDS as a text of bounded length; "" where an event has none."""
+        found = self.raw(name)
+        if set(map(type, found)) != {str}:
+            found = [one if type(one) is str else "" for one in found]
+        if max(map(len, found), default=0) > chars_max:
+            found = [one[:chars_max] for one in found]
+        return found
+
     def _read(self, name: str) -> Coded:
         found = self.raw(name)
         if found.count(None) == len(found):
             return Coded([""], np.zeros(len(found), dtype=np.uint32))
-        try:
-            whole = coded(found)
-        except TypeError:  # a list or an object stands there
-            whole = coded([one if type(one) is str else "" for one in found])
-        texts = [text_of(value) for value in whole.values]
-        if len(set(texts)) == len(texts):
-            return Coded(texts, whole.codes)
-        return whole.merged(texts)
+        return coded(self.texts(name))
 
     def once(self, name: str, make: Callable[[], Made]) -> Made:
         """What several steps need, made by the first of them."""

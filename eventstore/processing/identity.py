@@ -3,7 +3,8 @@
 128 bits: two of ten billion different ids are taken for the same with a chance of 1 in 10^18.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,11 @@ def keys_of(ids: Sequence[object], source: str) -> Int64s:
     is another key."""
     seed = xxhash.xxh3_64_intdigest(source.encode())
     digest = xxhash.xxh3_128_digest
-    hashed = [digest(one.encode(), seed) if type(one) is str and one else NO_KEY for one in ids]
+    hashed: Iterable[bytes]
+    if set(map(type, ids)) == {str} and all(ids):
+        hashed = map(digest, map(str.encode, ids), repeat(seed))  # type: ignore[arg-type] # texts
+    else:
+        hashed = [digest(one.encode(), seed) if type(one) is str and one else NO_KEY for one in ids]
     return np.frombuffer(b"".join(hashed), dtype=np.int64).reshape(-1, 2)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
@@ -18,7 +20,7 @@ from eventstore.ports import DeadLetter, Enriched
 from eventstore.processing import sidecar
 from eventstore.processing.enrich import Rules, enrich
 from eventstore.processing.enrichments import ENRICHMENTS
-from eventstore.processing.enrichments.campaign import parsed
+from eventstore.processing.enrichments.campaign import marked, parsed
 from eventstore.processing.enrichments.referrer import came_from
 from eventstore.processing.enrichments.url import host_and_path
 from eventstore.settings import Settings, from_dict
@@ -400,3 +402,17 @@ def test_an_endpoint_can_record_less_of_its_senders_addresses(new_node: Callable
         assert [share.address for share in packing.unpack(lease.body).shares] == [address]
         queue.ack([lease])
     queue.close()
+
+
+PIECES = st.sampled_from(
+    ["utm_source=a", "utm_campaign=x%20y", "gclid=1", "msclkid=2", "xutm_source=b", "utm_", "q=ü",
+     "fbclid", "utm_source=\n", "", "a#utm_source=c"]
+)  # fmt: skip
+
+
+@given(st.lists(st.lists(PIECES, max_size=5).map("&".join), min_size=1, max_size=5))
+def test_marks_are_the_same_whether_queries_are_looked_at_as_one_text_or_each(
+    queries: list[str],
+) -> None:
+    alone = [one.partition("#")[0].replace("\n", "") for one in queries]
+    assert list(map(parsed, marked(queries))) == list(map(parsed, alone))

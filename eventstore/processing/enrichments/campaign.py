@@ -5,10 +5,12 @@ its siblings); click_id and click_network ("google", "meta", "microsoft") from g
 msclkid. Of a mark that is there twice the first counts.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_plus
+
+import numpy as np
 
 from eventstore.event import TEXT_CHARS_MAX
 from eventstore.processing.columns import Coded, Columns, coded
@@ -25,7 +27,8 @@ UTM = {
 }
 CLICKS = {"gclid": "google", "fbclid": "meta", "msclkid": "microsoft"}
 NAMES = (*UTM.values(), "click_id", "click_network")
-PREFIXES = ("utm_", *(f"{mark}=" for mark in CLICKS))
+# The first four bytes of a mark, as one number.
+BEGINNINGS = np.frombuffer(b"utm_gclifbclmscl", dtype="<u4")
 
 
 def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
@@ -35,22 +38,37 @@ def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
 
 
 def enrich(columns: Columns) -> None:
-    marks = coded(
-        [
-            marks_of(query) if "utm_" in query or "clid=" in query or "clkid=" in query else ""
-            for _, _, query in cut(columns, "url")
-        ]
-    )
+    marks = coded(marked([query for _, _, query in cut(columns)]))
     found = [parsed(one) for one in marks.values]
     for place, name in enumerate(NAMES):
         columns.add(name, Coded([one[place] for one in found], marks.codes))
 
 
-def marks_of(query: str) -> str:
-    """The part of the query string that campaigns have written: the same for many visitors."""
-    if "#" in query:
-        query = query.partition("#")[0]
-    return "&".join([piece for piece in query.split("&") if piece.startswith(PREFIXES)])
+def marked(queries: Sequence[str]) -> list[str]:
+    """Of each query string the part from its first mark to the end of its last one: the same for
+    many visitors. All query strings are looked at as one text, where a step costs little."""
+    whole = "\n".join(queries)
+    if "#" in whole or whole.count("\n") >= len(queries):
+        whole = "\n".join(one.partition("#")[0].replace("\n", "") for one in queries)
+    text = whole.encode()
+    chars = np.frombuffer(b"\n%b\n\n\n\n" % text, dtype=np.uint8)
+    ends = np.flatnonzero((chars == ord("&")) | (chars == ord("\n")))
+    starts = ends[:-4] + 1
+    begins = sum(chars[starts + n].astype("<u4") << 8 * n for n in range(4))
+    marks = np.flatnonzero(np.isin(begins, BEGINNINGS))
+    lines = np.cumsum(chars[ends] == ord("\n"))[marks] - 1
+    first = np.flatnonzero(np.diff(lines, prepend=-1))
+    last = np.append(first[1:], len(lines))[: len(first)] - 1
+    found = [""] * len(queries)
+    spans = zip(
+        lines[first].tolist(),
+        (starts[marks[first]] - 1).tolist(),
+        (ends[marks[last] + 1] - 1).tolist(),
+        strict=True,
+    )
+    for line, start, end in spans:
+        found[line] = text[start:end].decode()
+    return found
 
 
 @lru_cache(maxsize=CACHED_MAX)

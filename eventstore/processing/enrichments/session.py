@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from eventstore.event import TEXT_CHARS_MAX
 from eventstore.processing.columns import Coded, Columns, Hashes, coded
 from eventstore.processing.enrichments import options as checked
 
@@ -50,7 +49,7 @@ def _derived(columns: Columns, stated: Coded) -> Coded | Hashes:
 
 def _who(columns: Columns) -> Sequence[str]:
     """The user of each event, or without one its address."""
-    users = [one[:TEXT_CHARS_MAX] if type(one) is str else "" for one in columns.raw("user")]
+    users = columns.texts("user")
     if all(users):
         return users
     return [a or b for a, b in zip(users, columns.addresses().texts(), strict=True)]
@@ -59,5 +58,7 @@ def _who(columns: Columns) -> Sequence[str]:
 def _hashes(texts: Sequence[str]) -> Words:
     """A number for each text; 0 for "", which is nobody."""
     digest = xxhash.xxh3_64_intdigest
-    hashed = [digest(one.encode()) if one else 0 for one in texts]
-    return np.fromiter(hashed, dtype=np.uint64, count=len(hashed))
+    hashed = np.fromiter(map(digest, map(str.encode, texts)), dtype=np.uint64, count=len(texts))
+    if "" in texts:
+        hashed[hashed == digest(b"")] = 0
+    return hashed

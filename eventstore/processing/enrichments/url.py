@@ -15,7 +15,6 @@ from eventstore.processing.enrichments import options as checked
 
 CACHED_MAX = 8192
 CHARS_MAX = 2048
-NONE = ("", "", "")
 
 
 def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
@@ -25,30 +24,26 @@ def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
 
 
 def enrich(columns: Columns) -> None:
-    hosts, paths = divided(columns, "url")
+    hosts, paths = divided(columns)
     columns.add("url_host", hosts)
     columns.add("url_path", paths)
 
 
-def divided(columns: Columns, name: str) -> tuple[Coded, Coded]:
-    """Hosts, of distinct values, and paths of a field that holds addresses."""
+def divided(columns: Columns) -> tuple[Coded, Coded]:
+    """The pages' hosts, of distinct values, and their paths."""
 
     def make() -> tuple[Coded, Coded]:
-        pages = coded([page for page, _, _ in cut(columns, name)])
+        pages = coded([page for page, _, _ in cut(columns)])
         found = [host_and_path(page) for page in pages.values]
         return pages.merged([host for host, _ in found]), Coded([p for _, p in found], pages.codes)
 
-    return columns.once(f"{name}: divided", make)
+    return columns.once("url: divided", make)
 
 
-def cut(columns: Columns, name: str) -> list[tuple[str, str, str]]:
-    """A field that holds addresses, for each event: before its first "?", that, and the rest."""
+def cut(columns: Columns) -> list[tuple[str, str, str]]:
+    """The page's address, for each event: before its first "?", that, and the rest."""
     return columns.once(
-        f"{name}: cut",
-        lambda: [
-            one[:CHARS_MAX].partition("?") if type(one) is str else NONE
-            for one in columns.raw(name)
-        ],
+        "url: cut", lambda: [one.partition("?") for one in columns.texts("url", CHARS_MAX)]
     )
 
 
