@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby, repeat
 from typing import Any
 from uuid import UUID
 
@@ -65,10 +65,8 @@ class Pack:
 
     def per_event(self) -> Iterator[tuple[bytes, Share]]:
         """Each event with the share that it belongs to."""
-        events = iter(self.events)
-        for share in self.shares:
-            for _ in range(share.events):
-                yield next(events), share
+        shares = chain.from_iterable(repeat(share, share.events) for share in self.shares)
+        return zip(self.events, shares, strict=True)
 
     def moments(self) -> tuple[Int64s, Int64s]:
         """When each event was received, and sent; UNSTATED when its sender doesn't say."""

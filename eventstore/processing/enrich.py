@@ -7,11 +7,11 @@ from eventstore import packing
 from eventstore.errors import PackCorrupt, SettingsError
 from eventstore.formats import READERS, Fields, Run
 from eventstore.ports import DeadLetter, Enriched
-from eventstore.processing import sidecar, view
+from eventstore.processing import sidecar
 from eventstore.processing.columns import Columns, Death
 from eventstore.processing.enrichments import ENRICHMENTS, Enrichment
 from eventstore.processing.identity import keys_of, minutes_of
-from eventstore.processing.transformer import Transformer
+from eventstore.processing.transformer import UNTOUCHED, Transformer
 from eventstore.settings import Settings
 from eventstore.times import event_times, stated_times
 
@@ -56,12 +56,9 @@ def enrich(
     for step in rules.enrichments:
         step(columns)
     found = sidecar.encode(columns.added)
-    seen = b""
-    if transformer is not None:
-        transformed = transformer.run(body, found, columns.dead)
-        seen = transformed.view
-        for index, reason in transformed.dead.items():
-            columns.die(index, "transform", reason)
+    made = UNTOUCHED if transformer is None else transformer.run(body, found, columns.dead)
+    for index, reason in made.dead.items():
+        columns.die(index, "transform", reason)
     endpoint = pack.tags.get("endpoint", "")
     return Enriched(
         pack_id,
@@ -74,8 +71,8 @@ def enrich(
         keys=keys_of([one.client_id for one in fields], pack.tags.get("source", endpoint)),
         key_minutes=minutes_of(stated),
         dead=_dead_letters(pack, columns),
-        view=seen,
-        times_seen=view.times(seen, pack.count),
+        view=made.view,
+        times_seen=made.times,
     )
 
 

@@ -56,13 +56,12 @@ def revived(
     """The stored pack by the rules of today, as far as the chosen events are concerned: others are
     seen as they were, and none of them dies."""
     again = enrich(stored.pack_id, stored.body, rules, transformer)
-    events = len(again.windows)
-    seen = view.merged(stored.view, again.view, chosen, events)
+    lines = view.merged(stored.view, again.view, chosen, len(again.windows))
     return replace(
         again,
         dead=tuple(letter for letter in again.dead if letter.index in chosen),
-        view=seen,
-        times_seen=view.times(seen, events),
+        view=view.encode(lines),
+        times_seen=view.times(lines),
     )
 
 

@@ -15,8 +15,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import repeat
 from multiprocessing.connection import Connection
 from typing import Any
@@ -54,8 +53,8 @@ def main(connection: Connection, progress: "memoryview[int]", event_s: float) ->
             packing.unpack(body), sidecar, transforms, frozenset(skipped),
             Watch(progress, event_s, budget_s),
         )  # fmt: skip
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        connection.send_bytes(orjson.dumps(dead, option=orjson.OPT_NON_STR_KEYS))
+        said = orjson.dumps([dead, view.times(lines)], option=orjson.OPT_NON_STR_KEYS)
+        connection.send_bytes(said)
         connection.send_bytes(view.encode(lines))
 
 
@@ -69,19 +68,21 @@ class Watch:
     def __init__(self, progress: "memoryview[int]", event_s: float, budget_s: float) -> None:
         self._progress = progress
         self._event_s = event_s
-        self._again_at_s = 0.0
         self._ends_at_s = time.monotonic() + budget_s
+        self.time_is_up = False
 
-    def begin(self, index: int) -> bool:
-        """False: the time for the whole pack is used up."""
-        now_s = time.monotonic()
-        if now_s > self._ends_at_s:
-            return False
-        self._progress[0] = index
-        if now_s > self._again_at_s:
-            signal.setitimer(signal.ITIMER_REAL, self._event_s * 1.25)
-            self._again_at_s = now_s + self._event_s / 4
-        return True
+    def over(self, indexes: Iterable[int]) -> Iterator[int]:
+        """Each of them, at which the work then is. time_is_up: that of the whole pack."""
+        clock, progress, again_at_s = time.monotonic, self._progress, 0.0
+        for index in indexes:
+            now_s = clock()
+            if now_s >= again_at_s:
+                self.time_is_up = now_s >= self._ends_at_s
+                signal.setitimer(signal.ITIMER_REAL, self._event_s * 1.25)
+                again_at_s = min(now_s + self._event_s / 4, self._ends_at_s)
+            progress[0] = index
+            yield index
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _transformed(
@@ -92,22 +93,22 @@ def _transformed(
     watch: Watch,
 ) -> tuple[dict[int, str], list[bytes]]:
     """Index → why that event is a dead letter; and the lines of the view."""
-    value = READERS[pack.format].value
+    read = READERS[pack.format].value
     dead: dict[int, str] = {}
-    lines: list[bytes] = []
+    lines = [view.AS_SENT] * pack.count
     room = view.BYTES_MAX - pack.count
-    found: Iterator[dict[str, Any] | None] = repeat(None)
+    found: Iterator[dict[str, Any] | None] = repeat(None, pack.count)
     if any(one.takes_enriched for one in transforms):
         found = _rows(sidecar)
-    for index, ((sent, share), enriched) in enumerate(zip(pack.per_event(), found, strict=False)):
-        lines.append(view.AS_SENT)
+    events = zip(watch.over(range(pack.count)), pack.per_event(), found, strict=True)
+    for index, (sent, share), enriched in events:
         if index in skipped:
             continue
-        if not watch.begin(index):
+        if watch.time_is_up:
             dead[index] = "out of time: the pack's whole time was used up before this event"
             continue
         try:
-            line = line_of(transforms, sent, partial(value, sent, share.context), enriched)
+            line = line_of(transforms, read, sent, share.context, enriched)
         except Exception as error:  # noqa: BLE001 - a user's function may raise anything
             dead[index] = reason_of(error)
             continue

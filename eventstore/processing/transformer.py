@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
@@ -29,10 +29,14 @@ NOWHERE = -1
 
 @dataclass(frozen=True, slots=True)
 class Transformed:
-    """view: see view.py. dead: index → why."""
+    """view, times: see view.py. dead: index → why."""
 
-    view: bytes
-    dead: Mapping[int, str]
+    view: bytes = b""
+    times: Sequence[int] | None = None
+    dead: Mapping[int, str] = field(default_factory=dict)
+
+
+UNTOUCHED = Transformed()
 
 
 class TransformerFailed(Exception):
@@ -67,8 +71,10 @@ class Transformer:
             left_s = max(0.0, ends_at_s - time.monotonic())
             answer = self._asked(body, sidecar, [*dead, *failed], left_s)
             if answer is not None:
-                found = {int(index): reason for index, reason in orjson.loads(answer[0]).items()}
-                return Transformed(answer[1], failed | found)
+                said, seen = answer
+                dead_too, times = orjson.loads(said)
+                found = {int(index): reason for index, reason in dead_too.items()}
+                return Transformed(seen, times, failed | found)
             index, why = self._progress[0], self._end()
             if index == NOWHERE:
                 raise TransformerFailed(f"{why}, before any event")

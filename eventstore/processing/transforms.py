@@ -11,7 +11,7 @@ Runs in a process of its own: see transform_worker.py.
 import importlib
 import inspect
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from eventstore.errors import SettingsError
-from eventstore.processing.view import AS_SENT
+from eventstore.processing.view import AS_SENT, shortened
 
 REASON_CHARS_MAX = 4000
 LINE_CHARS_MAX = 300
@@ -28,7 +28,8 @@ PARTS_MAX = 1000
 LINE_BYTES_MAX = 1 << 20
 ARGUMENTS_MAX = 2
 
-Read = Callable[[], dict[str, Any]]
+Event = dict[str, Any]
+Read = Callable[[bytes, bytes], Event]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,33 +63,33 @@ def load(name: str) -> Transform:
 
 
 def line_of(
-    transforms: Sequence[Transform], sent: bytes, read: Read, enriched: Mapping[str, Any] | None
+    transforms: Sequence[Transform], read: Read, sent: bytes, context: bytes, enriched: Event | None
 ) -> bytes:
-    """An event's line of the view. sent: its bytes; read: makes its value of them, anew each time.
+    """An event's line of the view. read: makes its value of its bytes and context, as a Reader's.
     Raises whatever a transform raises, Unusable, and TypeError when a result is no JSON."""
-    event = read()
+    event = read(sent, context)
     before = event.copy()  # of the first level: what a mutation below it changes is found out below
     found: object = event
     for one in transforms:
         found = _applied(one, found, enriched)
     line = orjson.dumps(found)
     # Most clients send compact JSON, as this one is; the others' is read again to be compared.
-    if found == before and (line == sent or read() == found):
+    if found == before and (line == sent or read(sent, context) == found):
         return AS_SENT
     if len(line) > LINE_BYTES_MAX:
         raise Unusable(f"{len(line)} bytes: at most {LINE_BYTES_MAX}")
-    return line
+    return shortened(line, sent)
 
 
-def _applied(one: Transform, found: object, enriched: Mapping[str, Any] | None) -> object:
-    if found is None:
-        return None
+def _applied(one: Transform, found: object, enriched: Event | None) -> object:
     if type(found) is list:
         parts = [_applied(one, part, enriched) for part in found]
         flat = [each for part in parts for each in (part if type(part) is list else [part])]
         return _checked_list([part for part in flat if part is not None])
+    if found is None:
+        return None
     given = one.function(found, enriched) if one.takes_enriched else one.function(found)
-    if given is None or type(given) is dict:
+    if type(given) is dict or given is None:
         return given
     if type(given) is list:
         return _checked_list(given)

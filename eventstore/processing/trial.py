@@ -82,8 +82,8 @@ def _compared(stored: Stored, candidate: Transformer) -> Iterator[Compared]:
         as_sent = value(sent, share.context)
         yield Compared(
             EventId(stored.pack_id, index),
-            _seen(now, as_sent),
-            _seen(new, as_sent),
+            _seen(view.whole(now, sent), as_sent),
+            _seen(view.whole(new, sent), as_sent),
             then.dead.get(index, ""),
         )
 

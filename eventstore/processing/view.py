@@ -1,8 +1,9 @@
 """The view: what transforms have made of a pack's events, where that differs from what was sent.
 
 A line for each event. Empty: it is seen as it was sent. Otherwise JSON: an object is seen instead;
-an array of objects, these are; null, it isn't seen. One zstd frame; no bytes at all when every line
-is empty.
+an array of objects, these are; null, it isn't seen. With a + in front: what was sent without its
+last byte, then this, for most transforms add members to a compact object. One zstd frame; no bytes
+at all when every line is empty.
 """
 
 from collections.abc import Collection, Sequence
@@ -15,6 +16,8 @@ ZSTD_LEVEL = 1
 BYTES_MAX = 64 << 20
 AS_SENT = b""
 DROPPED = b"null"
+ADDED = b"+"
+ONCE = {AS_SENT, ADDED, b"{"}  # what the line of an event that is one still begins with
 
 
 def encode(lines: Sequence[bytes]) -> bytes:
@@ -25,38 +28,43 @@ def encode(lines: Sequence[bytes]) -> bytes:
 
 
 def decode(view: bytes, events: int) -> list[bytes]:
-    """A line for each of a pack's events."""
+    """A line for each of a pack's events, as it is kept."""
     if not view:
         return [AS_SENT] * events
-    return _whole(view).split(b"\n")
+    lines = zstandard.ZstdDecompressor().decompress(view, max_output_size=BYTES_MAX)
+    return lines.split(b"\n")
+
+
+def shortened(line: bytes, sent: bytes) -> bytes:
+    """What is kept of JSON that is seen instead of what was sent."""
+    shared = sent[:-1]
+    return ADDED + line[len(shared) :] if line.startswith(shared) else line
+
+
+def whole(line: bytes, sent: bytes) -> bytes:
+    """The JSON again."""
+    return sent[:-1] + line[1:] if line[:1] == ADDED else line
 
 
 def several(line: bytes) -> list[Any] | None:
-    """The events that one has become; None when it is one still."""
+    """The events that one has become, by its whole line; None when it is one still."""
     if line == DROPPED:
         return []
     return list(orjson.loads(line)) if line[:1] == b"[" else None
 
 
-def times(view: bytes, events: int) -> list[int] | None:
+def times(lines: Sequence[bytes]) -> list[int] | None:
     """As how many events each is seen; None: each as one."""
-    if not view:
+    if {line[:1] for line in lines} <= ONCE:
         return None
-    whole = b"\n" + _whole(view)
-    if b"\n[" not in whole and b"\nnull" not in whole:
-        return None
-    parts = map(several, decode(view, events))
+    parts = map(several, lines)
     return [1 if one is None else len(one) for one in parts]
 
 
-def merged(old: bytes, new: bytes, chosen: Collection[int], events: int) -> bytes:
-    """The old view, with the new lines of the chosen events."""
+def merged(old: bytes, new: bytes, chosen: Collection[int], events: int) -> list[bytes]:
+    """The old view's lines, but the new one's of the chosen events."""
     lines = decode(old, events)
     fresh = decode(new, events)
     for index in chosen:
         lines[index] = fresh[index]
-    return encode(lines)
-
-
-def _whole(view: bytes) -> bytes:
-    return zstandard.ZstdDecompressor().decompress(view, max_output_size=BYTES_MAX)
+    return lines

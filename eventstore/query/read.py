@@ -74,9 +74,9 @@ def events_of(stored: Stored) -> Iterator[list[Event]]:
             body,
             pack.format,
             share.context,
-            line,
+            view.whole(line, body),
         )
-        parts = view.several(line)
+        parts = view.several(event.made)
         if parts is None:
             yield [event]
         else:
@@ -194,7 +194,7 @@ class Reader:
                 late_max_s=settings.late_max_s,
                 early_max_s=settings.early_max_s,
             ).tolist()
-            seen = view.times(stored.view, pack.count) or [1] * pack.count
+            seen = view.times(view.decode(stored.view, pack.count)) or [1] * pack.count
             for index, (one, time_ms, often) in enumerate(zip(fields, times, seen, strict=True)):
                 if index not in stored.hidden and not isinstance(one, str):
                     window = window_start_s(time_ms, settings.window_s)

@@ -60,7 +60,9 @@ def commands(*what: str) -> list[bytes]:
 
 
 def lines(enriched: Enriched, events: int) -> list[bytes]:
-    return view.decode(enriched.view, events)
+    """As they are seen, which is not quite as they are kept."""
+    kept = view.decode(enriched.view, events)
+    return list(map(view.whole, kept, packing.unpack(enriched.body).events))
 
 
 def test_what_is_returned_unchanged_is_not_kept_again(run: Run):
@@ -79,6 +81,26 @@ def test_events_are_changed_dropped_and_split(run: Run):
     assert sum(found.counts(set()).values()) == 5
     assert sum(found.counts({2}).values()) == 3
     assert found.dead == ()
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (b'{"a":1}', b'+,"stamped":true}'),
+        (b"{}", b'+"stamped":true}'),
+        (b'{"a":1,"stamped":0}', b'{"a":1,"stamped":true}'),
+        (b'{"a": 1}', b'{"a":1,"stamped":true}'),
+        (b'{"a":1.50}', b'{"a":1.5,"stamped":true}'),
+        (b'{"a":"\\u00fc"}', '{"a":"ü","stamped":true}'.encode()),
+    ],
+)
+def test_of_members_added_to_a_compact_object_only_these_are_kept(
+    sent: bytes, kept: bytes, run: Run
+):
+    found = run([sent], "stamp")
+    assert view.decode(found.view, 1) == [kept]
+    assert lines(found, 1) == [orjson.dumps({**orjson.loads(sent), "stamped": True})]
+    assert found.times_seen is None
 
 
 def test_transforms_work_on_what_the_one_before_returned(run: Run):
