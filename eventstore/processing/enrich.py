@@ -11,7 +11,8 @@ from eventstore.processing import sidecar
 from eventstore.processing.columns import Columns, Death
 from eventstore.processing.enrichments import ENRICHMENTS, Enrichment
 from eventstore.processing.identity import keys_of, minutes_of
-from eventstore.processing.transformer import UNTOUCHED, Transformer
+from eventstore.processing.transform_worker import Transformed
+from eventstore.processing.transformer import Transformer
 from eventstore.settings import Settings
 from eventstore.times import event_times, stated_times
 
@@ -56,7 +57,7 @@ def enrich(
     for step in rules.enrichments:
         step(columns)
     found = sidecar.encode(columns.added)
-    made = UNTOUCHED if transformer is None else transformer.run(body, found, columns.dead)
+    made = transformer.run(body, found, columns.dead) if transformer else Transformed()
     for index, reason in made.dead.items():
         columns.die(index, "transform", reason)
     endpoint = pack.tags.get("endpoint", "")

@@ -15,11 +15,12 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from multiprocessing.connection import Connection
 from typing import Any
 
+import msgspec
 import orjson
 
 from eventstore import packing
@@ -31,6 +32,27 @@ from eventstore.processing.transforms import Transform, line_of, load, reason_of
 READY = b"ready"
 PROGRESS_BYTES = 8
 MEMORY_BYTES_MAX = 1 << 30
+
+
+class Work(msgspec.Struct, array_like=True):
+    """A pack, in which the skipped events are dead already, and how long it may take."""
+
+    body: bytes
+    sidecar: bytes
+    skipped: frozenset[int]
+    budget_s: float
+
+
+class Transformed(msgspec.Struct, array_like=True):
+    """What has become of it. view, times: see view.py. dead: index → why."""
+
+    view: bytes = b""
+    times: list[int] | None = None
+    dead: dict[int, str] = {}
+
+
+WORK = msgspec.msgpack.Decoder(Work)
+TRANSFORMED = msgspec.msgpack.Decoder(Transformed)
 
 
 def main(connection: Connection, progress: "memoryview[int]", event_s: float) -> None:
@@ -45,17 +67,12 @@ def main(connection: Connection, progress: "memoryview[int]", event_s: float) ->
     gc.freeze()
     while True:
         try:
-            budget_s, skipped = orjson.loads(connection.recv_bytes())
-            body, sidecar = connection.recv_bytes(), connection.recv_bytes()
+            work = WORK.decode(connection.recv_bytes())
         except EOFError:
             return
-        dead, lines = _transformed(
-            packing.unpack(body), sidecar, transforms, frozenset(skipped),
-            Watch(progress, event_s, budget_s),
-        )  # fmt: skip
-        said = orjson.dumps([dead, view.times(lines)], option=orjson.OPT_NON_STR_KEYS)
-        connection.send_bytes(said)
-        connection.send_bytes(view.encode(lines))
+        dead, lines = _transformed(work, transforms, Watch(progress, event_s, work.budget_s))
+        made = Transformed(view.encode(lines), view.times(lines), dead)
+        connection.send_bytes(msgspec.msgpack.encode(made))
 
 
 class Watch:
@@ -86,23 +103,20 @@ class Watch:
 
 
 def _transformed(
-    pack: packing.Pack,
-    sidecar: bytes,
-    transforms: Sequence[Transform],
-    skipped: Collection[int],
-    watch: Watch,
+    work: Work, transforms: Sequence[Transform], watch: Watch
 ) -> tuple[dict[int, str], list[bytes]]:
     """Index → why that event is a dead letter; and the lines of the view."""
+    pack = packing.unpack(work.body)
     read = READERS[pack.format].value
     dead: dict[int, str] = {}
     lines = [view.AS_SENT] * pack.count
     room = view.BYTES_MAX - pack.count
     found: Iterator[dict[str, Any] | None] = repeat(None, pack.count)
     if any(one.takes_enriched for one in transforms):
-        found = _rows(sidecar)
+        found = _rows(work.sidecar)
     events = zip(watch.over(range(pack.count)), pack.per_event(), found, strict=True)
     for index, (sent, share), enriched in events:
-        if index in skipped:
+        if index in work.skipped:
             continue
         if watch.time_is_up:
             dead[index] = "out of time: the pack's whole time was used up before this event"

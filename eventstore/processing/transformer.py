@@ -10,33 +10,27 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
+import msgspec
 import orjson
 
 from eventstore.errors import SettingsError
-from eventstore.processing.transform_worker import PROGRESS_BYTES, READY
+from eventstore.processing.transform_worker import (
+    PROGRESS_BYTES,
+    READY,
+    TRANSFORMED,
+    Transformed,
+    Work,
+)
 from eventstore.settings import Settings
 
 START_S = 60
 GRACE_S = 5  # what a worker that keeps its own time may be late
 EXIT_S = 1
 NOWHERE = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Transformed:
-    """view, times: see view.py. dead: index → why."""
-
-    view: bytes = b""
-    times: Sequence[int] | None = None
-    dead: Mapping[int, str] = field(default_factory=dict)
-
-
-UNTOUCHED = Transformed()
 
 
 class TransformerFailed(Exception):
@@ -69,12 +63,10 @@ class Transformer:
         failed: dict[int, str] = {}
         while True:  # ends: without time left a worker runs nothing, and answers
             left_s = max(0.0, ends_at_s - time.monotonic())
-            answer = self._asked(body, sidecar, [*dead, *failed], left_s)
-            if answer is not None:
-                said, seen = answer
-                dead_too, times = orjson.loads(said)
-                found = {int(index): reason for index, reason in dead_too.items()}
-                return Transformed(seen, times, failed | found)
+            made = self._asked(Work(body, sidecar, frozenset([*dead, *failed]), left_s))
+            if made is not None:
+                made.dead |= failed
+                return made
             index, why = self._progress[0], self._end()
             if index == NOWHERE:
                 raise TransformerFailed(f"{why}, before any event")
@@ -87,20 +79,16 @@ class Transformer:
         self._memory.close()
         os.close(self._shared)
 
-    def _asked(
-        self, body: bytes, sidecar: bytes, skipped: Sequence[int], budget_s: float
-    ) -> tuple[bytes, bytes] | None:
+    def _asked(self, work: Work) -> Transformed | None:
         """None: the worker is dead, or should be."""
         if self._worker is None:
             self._start()
         self._progress[0] = NOWHERE
         try:
-            self._connection.send_bytes(orjson.dumps([budget_s, skipped]))
-            self._connection.send_bytes(body)
-            self._connection.send_bytes(sidecar)
-            if not self._connection.poll(budget_s + 1.25 * self._event_s + GRACE_S):
+            self._connection.send_bytes(msgspec.msgpack.encode(work))
+            if not self._connection.poll(work.budget_s + 1.25 * self._event_s + GRACE_S):
                 return None
-            return self._connection.recv_bytes(), self._connection.recv_bytes()
+            return TRANSFORMED.decode(self._connection.recv_bytes())
         except (EOFError, OSError):
             return None
 

@@ -111,7 +111,8 @@ def reason_of(error: Exception) -> str:
     place = _innermost(error.__traceback__)
     text = f"{type(error).__name__}: {error}".replace("\n", " ")[:LINE_CHARS_MAX]
     trace = "".join(traceback.format_exception(error, limit=-8))
-    return f"{text}{place}\n{trace[-REASON_CHARS_MAX:]}"
+    reason = f"{text}{place}\n{trace[-REASON_CHARS_MAX:]}"
+    return reason.encode(errors="replace").decode()  # there may be half a surrogate pair
 
 
 def _innermost(trace: TracebackType | None) -> str:

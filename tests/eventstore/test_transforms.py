@@ -177,6 +177,11 @@ def test_a_transform_that_takes_away_the_timer_is_killed_from_outside(
     assert found.dead[0].reason.startswith("out of time")
 
 
+def test_a_reason_that_cannot_be_written_down_is_one_all_the_same(run: Run):
+    (letter,) = run([b"{}"], "half_a_pair").dead
+    assert letter.reason.startswith("ValueError: ? in half_a_pair")
+
+
 def test_a_pack_ends_within_its_budget_and_says_what_it_did_not_reach(run: Run):
     found = run(commands(*["sleep"] * 40), "misbehave", event_s=0.2, pack_s=0.5)
     reasons = [letter.reason.partition(":")[2] for letter in found.dead]

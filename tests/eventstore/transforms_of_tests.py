@@ -95,3 +95,8 @@ def mended(event: Event) -> Event:
 
 def drop_all(event: Event) -> None:
     return None
+
+
+def half_a_pair(event: Event) -> Event:
+    """What no encoding can write down, in the reason."""
+    raise ValueError("\ud800")
