@@ -9,7 +9,7 @@ DEBIAN := systemd-container debootstrap iproute2 git
 MINUTES ?= 10
 CYCLES ?= 50
 
-.PHONY: demo test bench fuzz powercut lint machines browser tracker lock clean
+.PHONY: demo test bench bench-growth fuzz powercut lint machines browser tracker lock clean
 
 demo: $(VENV)/ready machines
 	$(BIN)/python -m demo --driver $(DRIVER)
@@ -21,6 +21,10 @@ test: lint machines browser tracker
 bench: $(VENV)/ready
 	$(call debian,redis-server)
 	$(BIN)/python -m bench
+
+# Cost as it grows, to 10^8 stored events, and ten minutes at full load: half an hour, 20 GB of disk.
+bench-growth: $(VENV)/ready
+	$(BIN)/python -m bench.growth
 
 # Each prints its seeds: FUZZ_SEED and POWERCUT_SEED repeat a run.
 fuzz: $(VENV)/ready

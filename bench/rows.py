@@ -73,14 +73,14 @@ class Seen:
 
 def end_to_end(seen: Seen) -> Row:
     with seen.place() as folder, roles(folder, STORE) as running:
-        value = seen.end_to_end = _through(seen, folder, running)
+        value = seen.end_to_end = through(seen, folder, running)
     return Row("e2e_batch500", value, "events/s", _glue(seen), "the usual glue", 400_000, 8)
 
 
 def with_transform(seen: Seen) -> Row:
     settings = {"transforms": ["bench.transforms:page"]}
     with seen.place() as folder, roles(folder, STORE, settings) as running:
-        value = _through(seen, folder, running)
+        value = through(seen, folder, running)
     baseline = _glue(seen, transform=True)
     return Row("e2e_transform", value, "events/s", baseline, "the usual glue", 250_000, 5)
 
@@ -147,7 +147,7 @@ ROWS: tuple[Callable[[Seen], Row], ...] = (
 )
 
 
-def _through(seen: Seen, folder: Path, running: Sequence[Measured]) -> float:
+def through(seen: Seen, folder: Path, running: Sequence[Measured]) -> float:
     """Events a second, from the first byte sent until all are stored and aggregated."""
     reader = open_reader(folder.as_uri())
     began = time.monotonic()

@@ -98,27 +98,28 @@ class Columns:
         return len(self.fields)
 
     def source(self, name: str) -> Coded:
-        """The texts, coded."""
+        """The texts, of bounded length, coded."""
         return self.once(name, lambda: self._read(name))
 
     def raw(self, name: str) -> list[Any]:
         """One of event.FIELDS as it stands in each event: any JSON value."""
         return list(map(attrgetter(name), self.fields))
 
-    def texts(self, name: str, chars_max: int = TEXT_CHARS_MAX) -> list[str]:
-        """One of event.FIELDS as a text of bounded length; "" where an event has none."""
+    def texts(self, name: str) -> list[str]:
+        """One of event.FIELDS as text; "" where an event has none."""
         found = self.raw(name)
-        if set(map(type, found)) != {str}:
-            found = [one if type(one) is str else "" for one in found]
-        if max(map(len, found), default=0) > chars_max:
-            found = [one[:chars_max] for one in found]
-        return found
+        if set(map(type, found)) == {str}:
+            return found
+        return [one if type(one) is str else "" for one in found]
 
     def _read(self, name: str) -> Coded:
         found = self.raw(name)
         if found.count(None) == len(found):
             return Coded([""], np.zeros(len(found), dtype=np.uint32))
-        return coded(self.texts(name))
+        whole = coded(self.texts(name))
+        if max(map(len, whole.values), default=0) <= TEXT_CHARS_MAX:
+            return whole
+        return whole.merged([one[:TEXT_CHARS_MAX] for one in whole.values])
 
     def once(self, name: str, make: Callable[[], Made]) -> Made:
         """What several steps need, made by the first of them."""

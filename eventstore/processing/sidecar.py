@@ -38,7 +38,9 @@ def encode(columns: Mapping[str, Column]) -> bytes:
             arrays.append(column.numbers.tobytes())
         else:
             described.append({"name": name, "array": len(arrays)})
-            arrays.append(np.diff(column, prepend=np.int64(0)).tobytes())
+            steps = column.copy()
+            steps[1:] -= column[:-1]
+            arrays.append(steps.tobytes())
     header = orjson.dumps({"columns": described, "bytes": [len(array) for array in arrays]})
     whole = b"".join([PREFIX.pack(MAGIC, len(header)), header, *arrays])
     return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(whole)

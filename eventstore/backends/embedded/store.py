@@ -108,7 +108,7 @@ class EmbeddedStore:
             return again
         keys = np.concatenate([pack.keys for pack in packs])
         minutes = np.concatenate([pack.key_minutes for pack in packs])
-        keyed = np.flatnonzero(keys.any(axis=1))
+        keyed = np.flatnonzero(keys[:, 0] | keys[:, 1])
         known = keyed[self._keys.claim(connection, minutes[keyed], keys[keyed])]
         if len(known):
             starts = np.cumsum([0, *(len(pack.keys) for pack in packs)])

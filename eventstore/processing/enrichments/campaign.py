@@ -5,10 +5,11 @@ its siblings); click_id and click_network ("google", "meta", "microsoft") from g
 msclkid. Of a mark that is there twice the first counts.
 """
 
+import string
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import quote, unquote_plus
 
 import numpy as np
 
@@ -25,10 +26,11 @@ UTM = {
     "utm_term": "campaign_term",
     "utm_content": "campaign_content",
 }
+AMPERSAND, NEWLINE = b"&\n"
 CLICKS = {"gclid": "google", "fbclid": "meta", "msclkid": "microsoft"}
 NAMES = (*UTM.values(), "click_id", "click_network")
 # The first four bytes of a mark, as one number.
-BEGINNINGS = np.frombuffer(b"utm_gclifbclmscl", dtype="<u4")
+BEGINNINGS = np.frombuffer(b"utm_gclifbclmscl", dtype="<u4").reshape(-1, 1)
 
 
 def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
@@ -39,7 +41,7 @@ def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
 
 def enrich(columns: Columns) -> None:
     marks = coded(marked([query for _, _, query in cut(columns)]))
-    found = [parsed(one) for one in marks.values]
+    found = list(map(parsed, marks.values))
     for place, name in enumerate(NAMES):
         columns.add(name, Coded([one[place] for one in found], marks.codes))
 
@@ -48,27 +50,24 @@ def marked(queries: Sequence[str]) -> list[str]:
     """Of each query string the part from its first mark to the end of its last one: the same for
     many visitors. All query strings are looked at as one text, where a step costs little."""
     whole = "\n".join(queries)
-    if "#" in whole or whole.count("\n") >= len(queries):
-        whole = "\n".join(one.partition("#")[0].replace("\n", "") for one in queries)
-    text = whole.encode()
-    chars = np.frombuffer(b"\n%b\n\n\n\n" % text, dtype=np.uint8)
-    ends = np.flatnonzero((chars == ord("&")) | (chars == ord("\n")))
-    starts = ends[:-4] + 1
-    begins = sum(chars[starts + n].astype("<u4") << 8 * n for n in range(4))
-    marks = np.flatnonzero(np.isin(begins, BEGINNINGS))
-    lines = np.cumsum(chars[ends] == ord("\n"))[marks] - 1
-    first = np.flatnonzero(np.diff(lines, prepend=-1))
-    last = np.append(first[1:], len(lines))[: len(first)] - 1
-    found = [""] * len(queries)
-    spans = zip(
-        lines[first].tolist(),
-        (starts[marks[first]] - 1).tolist(),
-        (ends[marks[last] + 1] - 1).tolist(),
-        strict=True,
-    )
-    for line, start, end in spans:
-        found[line] = text[start:end].decode()
-    return found
+    if "#" in whole or whole.count("\n") >= len(queries) or not whole.isascii():
+        whole = "\n".join(map(plain, queries))
+    chars = np.frombuffer(b"\n%b\n\n\n\n" % whole.encode(), dtype=np.uint8)
+    ends = np.flatnonzero((chars == AMPERSAND) | (chars == NEWLINE))
+    pieces = ends[:-4] + 1
+    begins = np.ndarray(len(chars) - 3, dtype="<u4", buffer=chars, strides=(1,))[pieces]
+    marks = np.flatnonzero((begins == BEGINNINGS).any(axis=0))
+    lines = np.cumsum(chars[ends] == NEWLINE)[marks] - 1
+    first = np.zeros(len(queries), dtype=np.intp)
+    last = np.zeros(len(queries), dtype=np.intp)
+    first[lines[::-1]] = pieces[marks[::-1]] - 1  # of several the one that is written last counts
+    last[lines] = ends[marks + 1] - 1
+    return list(map(whole.__getitem__, map(slice, first.tolist(), last.tolist())))
+
+
+def plain(query: str) -> str:
+    """The same query string in one line of ASCII, without the fragment that follows it."""
+    return quote(query.partition("#")[0], safe=string.punctuation)
 
 
 @lru_cache(maxsize=CACHED_MAX)

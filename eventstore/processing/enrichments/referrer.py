@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from eventstore.processing.columns import Coded, Columns, coded, paired
+from eventstore.processing.columns import Coded, Columns, paired
 from eventstore.processing.enrichments import options as checked
-from eventstore.processing.enrichments.url import CHARS_MAX, divided, host_and_path
+from eventstore.processing.enrichments.url import divided, host_and_path
 
 CACHED_MAX = 8192
 # A host is one of these, or below one of these; the longest that fits counts.
@@ -78,7 +78,7 @@ def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
 
 def enrich(columns: Columns) -> None:
     # Most visitors come from few places, so these are coded whole, and cut when they are few.
-    referrers = coded(columns.texts("referrer", CHARS_MAX))
+    referrers = columns.source("referrer")
     hosts = referrers.merged(host_and_path(one.partition("?")[0])[0] for one in referrers.values)
     pairs, codes = paired(hosts, divided(columns)[0])
     found = [came_from(referrer, page) for referrer, page in pairs]

@@ -34,7 +34,7 @@ def divided(columns: Columns) -> tuple[Coded, Coded]:
 
     def make() -> tuple[Coded, Coded]:
         pages = coded([page for page, _, _ in cut(columns)])
-        found = [host_and_path(page) for page in pages.values]
+        found = list(map(host_and_path, pages.values))
         return pages.merged([host for host, _ in found]), Coded([p for _, p in found], pages.codes)
 
     return columns.once("url: divided", make)
@@ -42,9 +42,14 @@ def divided(columns: Columns) -> tuple[Coded, Coded]:
 
 def cut(columns: Columns) -> list[tuple[str, str, str]]:
     """The page's address, for each event: before its first "?", that, and the rest."""
-    return columns.once(
-        "url: cut", lambda: [one.partition("?") for one in columns.texts("url", CHARS_MAX)]
-    )
+
+    def make() -> list[tuple[str, str, str]]:
+        addresses = columns.texts("url")
+        if max(map(len, addresses), default=0) > CHARS_MAX:
+            addresses = [one[:CHARS_MAX] for one in addresses]
+        return [one.partition("?") for one in addresses]
+
+    return columns.once("url: cut", make)
 
 
 @lru_cache(maxsize=CACHED_MAX)
