@@ -11,6 +11,7 @@ suspect is looked up.
 import sqlite3
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -247,15 +248,19 @@ def _order(keys: Int64s) -> npt.NDArray[np.intp]:
 
 def _close(connection: sqlite3.Connection, minute: int, number: int) -> None:
     """Sorts a full segment's runs into chunks, where a key is found by reading one of them."""
-    blobs = connection.execute(OPEN_RUNS, (minute, number)).fetchall()
-    keys = np.concatenate([np.stack(_halves(blob), axis=1) for (blob,) in blobs])
-    keys = keys[np.argsort(keys[:, 0], kind="stable")]
+    # Column by column, and nothing held longer than needed: a processor's memory peaks here.
+    runs = [_halves(blob) for (blob,) in connection.execute(OPEN_RUNS, (minute, number))]
+    first, second = map(np.concatenate, zip(*runs, strict=True))
+    del runs
+    order = np.argsort(first, kind="stable")
+    first = first[order]
+    second = second[order]
     connection.execute(DELETE_OPEN, (minute, number))
-    starts = np.arange(0, len(keys), CHUNK_KEYS)
     # Keys that are half alike stay in one chunk.
-    starts = np.unique(np.searchsorted(keys[:, 0], keys[starts, 0]))
-    for chunk in np.split(keys, starts[1:]):
-        connection.execute(ADD_RUN, (minute, number, int(chunk[0, 0]), _encoded(chunk)))
+    starts = np.unique(np.searchsorted(first, first[::CHUNK_KEYS]))
+    for start, end in pairwise([*starts.tolist(), len(first)]):
+        chunk = first[start:end].tobytes() + second[start:end].tobytes()
+        connection.execute(ADD_RUN, (minute, number, int(first[start]), chunk))
 
 
 def _encoded(keys: Int64s) -> bytes:
