@@ -15,34 +15,40 @@ BUILD = Path(__file__).resolve().parents[1] / "build"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog="example: python -m bench e2e_transform processor --seconds 30",
+    )
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"all, or of {', '.join(ROWS)}")
     parser.add_argument("--seconds", type=float, default=10, help="of load for each figure")
-    parser.add_argument("--only", help="rows whose function has this in its name")
     given = parser.parse_args()
+    unknown = ", ".join(set(given.rows) - set(ROWS))
+    if unknown:
+        parser.error(f"no such row: {unknown}: one of {', '.join(ROWS)}")
     BUILD.mkdir(exist_ok=True)
     seen = Seen(given.seconds, BUILD)
-    rows = []
+    rows: dict[str, Row] = {}
     print(f"{'':20}{'measured':>12} {'':18}{'aim':>9}{'baseline':>12}{'ratio':>8}")
-    for measure in ROWS:
-        if given.only and given.only not in measure.__name__:
-            continue
-        rows.append(measure(seen))
-        print(line(rows[-1]), flush=True)
+    for name, measure in ROWS.items():
+        if not given.rows or name in given.rows:
+            rows[name] = measure(seen)
+            print(line(name, rows[name]), flush=True)
     document = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "cores": os.cpu_count(),
         "seconds": given.seconds,
-        "rows": [row.to_json() for row in rows],
+        "rows": [{"name": name, **row.to_json()} for name, row in rows.items()],
     }
     (BUILD / "bench.json").write_text(json.dumps(document, indent=1) + "\n")
     print(f"written to {BUILD / 'bench.json'}", file=sys.stderr)
     return 0
 
 
-def line(row: Row) -> str:
+def line(name: str, row: Row) -> str:
     """One row, for people."""
     reached = row.value <= row.reach if row.less_is_better else row.value >= row.reach
-    text = f"{row.name:20}{row.value:12,.0f} {row.unit:18}{row.reach:9,.0f}"
+    text = f"{name:20}{row.value:12,.0f} {row.unit:18}{row.reach:9,.0f}"
     if row.baseline is not None and row.ratio is not None:
         aim = f" (aim {row.reach_ratio:g})" if row.reach_ratio else ""
         text += f"{row.baseline:12,.0f}{row.ratio:8.2f}  of {row.baseline_is}{aim}"

@@ -24,22 +24,26 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass
 class Measured:
-    """A running process."""
+    """A running process, with those that it has started."""
 
     name: str
     process: subprocess.Popen[str]
     port: int = 0
 
     def cpu_s(self) -> float:
-        """Processor time that it has used, all threads."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        """Processor time that they have used, all threads."""
+        stats = [(one / "stat").read_text().rpartition(")")[2].split() for one in self._places()]
+        return sum(int(fields[11]) + int(fields[12]) for fields in stats) / TICKS
 
     def rss_peak_mib(self) -> float:
-        """The most memory that it ever had resident."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) / 1024
+        """The most memory that one of them ever had resident."""
+        statuses = [(one / "status").read_text() for one in self._places()]
+        return max(int(text.partition("VmHWM:")[2].split()[0]) for text in statuses) / 1024
+
+    def _places(self) -> list[Path]:
+        own = Path(f"/proc/{self.process.pid}")
+        lists = [threads.read_text().split() for threads in own.glob("task/*/children")]
+        return [own, *(own.parent / pid for pids in lists for pid in pids)]
 
 
 @contextmanager
