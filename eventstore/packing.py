@@ -13,9 +13,11 @@ from itertools import chain, groupby, repeat
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import numpy as np
 import orjson
 import zstandard
+from msgspec.structs import astuple
 
 from eventstore.errors import PackCorrupt
 from eventstore.event import divided
@@ -28,8 +30,7 @@ ZSTD_LEVEL = 1
 BODY_BYTES_MAX = 64 << 20  # of the uncompressed events: a bound for readers of damaged packs
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(msgspec.Struct, frozen=True, gc=False):
     """What some events of one request have in common, and no other's: how many they are, when they
     came and were sent (Unix milliseconds), the sender's User-Agent, address and traceparent, and
     what they share in their format's own terms."""
@@ -107,21 +108,13 @@ def pack(
     names: what the pipeline reads of an event → this endpoint's name for it, where it differs.
     """
     body = (b"\n" if lengths is None else b"").join(blocks)
+    values = zip(*map(astuple, shares), strict=True)
+    columns: dict[str, Sequence[Any]] = dict(zip(COLUMNS, values, strict=True))
     texts: dict[str, int] = {"": 0}
     contexts: dict[bytes, int] = {}
-
-    def column(values: Iterator[str]) -> list[int]:
-        return [texts.setdefault(value, len(texts)) for value in values]
-
-    columns: dict[str, list[Any]] = {
-        "events": [share.events for share in shares],
-        "received_at_ms": [share.received_at_ms for share in shares],
-        "sent_at_ms": [share.sent_at_ms for share in shares],
-        "user_agent": column(share.user_agent for share in shares),
-        "address": column(share.address for share in shares),
-        "trace": column(share.trace for share in shares),
-        "context": [contexts.setdefault(share.context, len(contexts)) for share in shares],
-    }
+    for name in ("user_agent", "address", "trace"):
+        columns[name] = [texts.setdefault(text, len(texts)) for text in columns[name]]
+    columns["context"] = [contexts.setdefault(one, len(contexts)) for one in columns["context"]]
     header: dict[str, Any] = {
         "id": pack_id.hex,
         "format": format_name,

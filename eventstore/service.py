@@ -11,19 +11,20 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import uvloop
-from aiohttp.web import BaseRequest, Response, StreamResponse
+from aiohttp.web import BaseRequest
 
 from eventstore import notify
 from eventstore.collector.connections import Connections
 from eventstore.collector.drain import Listener, until_no_connections
 from eventstore.collector.handlers import refusal
 from eventstore.collector.health import PATHS, Health
+from eventstore.collector.reply import Reply, text
 from eventstore.errors import EngineUnavailable, EventStoreError, Refused, SettingsError
 from eventstore.metrics import Counter
 from eventstore.settings import Settings
@@ -46,7 +47,7 @@ class Role(Protocol):
     async def start(self) -> None:
         """Begins its work; raises EventStoreError when it cannot."""
 
-    async def handle(self, request: Any, /) -> Any:
+    def handle(self, request: Any, /) -> Awaitable[Any]:
         """A request that is for no health path; raises Refused."""
 
     def unready(self) -> str | None:
@@ -200,14 +201,14 @@ class _App:
             gauges=self._gauges,
         )
 
-    async def __call__(self, request: BaseRequest) -> StreamResponse:
+    async def __call__(self, request: BaseRequest) -> Reply:
         response = await self._answer(request)
         # Here and not later: when the headers are being written it is too late to say it.
         if self.draining:
             response.force_close()
         return response
 
-    def not_http(self, why: str) -> Response:
+    def not_http(self, why: str) -> Reply:
         """The answer to what a parser of HTTP can't read."""
         reason = why.split("\n", 1)[0].rstrip(":")[:REASON_CHARS_MAX]
         self._requests.add(label="400")
@@ -215,11 +216,11 @@ class _App:
             Refused(400, "not_http", f"no HTTP request: {reason}", "send HTTP/1.1", close=True)
         )
 
-    async def _answer(self, request: BaseRequest) -> StreamResponse:
+    async def _answer(self, request: BaseRequest) -> Reply:
         if request.path in PATHS:
             return self._health_answer(request)
         try:
-            response: Response = await self._role.handle(request)
+            response: Reply = await self._role.handle(request)
         except Refused as refused:
             response = refusal(refused)
         except ConnectionError:
@@ -232,7 +233,7 @@ class _App:
         self._requests.add(label=str(response.status))
         return response
 
-    def _health_answer(self, request: BaseRequest) -> Response:
+    def _health_answer(self, request: BaseRequest) -> Reply:
         if request.method not in ("GET", "HEAD"):
             return refusal(
                 Refused(
@@ -246,7 +247,7 @@ class _App:
         try:
             return self._health.answer(request)
         except EngineUnavailable as error:
-            return Response(status=503, text=f"{error}\n")
+            return text(503, f"{error}\n")
 
     def _gauges(self) -> Mapping[str, float]:
         count = 0 if self.connections is None else self.connections.count

@@ -1,9 +1,9 @@
 """The collector's role: endpoints over one committer."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
-from aiohttp.web import BaseRequest, Response
+from aiohttp.web import BaseRequest
 
 from eventstore.collector import receipts
 from eventstore.collector.committer import Committer
@@ -11,6 +11,7 @@ from eventstore.collector.fairness import Shares
 from eventstore.collector.handlers import EventsHandler
 from eventstore.collector.outlet import Direct, Outlet, Spooling
 from eventstore.collector.receipts import ReceiptHandler
+from eventstore.collector.reply import Reply
 from eventstore.collector.spool import Spool
 from eventstore.collector.syslog import Syslog, syslog_of
 from eventstore.errors import Refused
@@ -68,16 +69,16 @@ class Collector:
             self._syslog = syslog_of(self._settings, self._committer)
             self._syslog.start()
 
-    async def handle(self, request: BaseRequest) -> Response:
+    def handle(self, request: BaseRequest) -> Awaitable[Reply]:
         route = self._routes.get(request.path)
-        if route is None and self._receipts and request.path.startswith(receipts.PATH):
-            return await self._receipts(request)
-        if route is None:
-            raise Refused(
-                404, "no_endpoint", "there is no endpoint here", f"use {', '.join(self._routes)}"
-            )
-        handler, below = route
-        return await handler(request, below)
+        if route is not None:
+            handler, below = route
+            return handler(request, below)
+        if self._receipts and request.path.startswith(receipts.PATH):
+            return self._receipts(request)
+        raise Refused(
+            404, "no_endpoint", "there is no endpoint here", f"use {', '.join(self._routes)}"
+        )
 
     def unready(self) -> str | None:
         return self._outlet.unready() or self._committer.unready()

@@ -37,18 +37,19 @@ class Held:
 
 async def read_body(request: BaseRequest, held: Held, *, bytes_max: int, body_s: float) -> bytes:
     """The body as it came, its Content-Encoding still on; raises Refused (400, 408, 413, 429)."""
-    held.more(REQUEST_BYTES + connection_of(request).head_bytes)
+    connection, content = connection_of(request), request.content
+    if content.is_eof() and content.exception() is None:
+        body = content.read_nowait()  # it came with its head: there is nothing to wait for
+        connection.took(len(body))
+        held.more(REQUEST_BYTES + connection.head_bytes + len(body))
+        if len(body) > bytes_max:
+            raise too_large(bytes_max)
+        return body
+    held.more(REQUEST_BYTES + connection.head_bytes)
     if (request.content_length or 0) > bytes_max:
         raise too_large(bytes_max)
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    if request.content.is_eof() and request.content.exception() is None:
-        body = request.content.read_nowait()  # it came with its head: there is nothing to wait for
-        connection_of(request).took(len(body))
-        held.more(len(body))
-        if len(body) > bytes_max:
-            raise too_large(bytes_max)
-        return body
     return await _read_raw(request, held, bytes_max, body_s)
 
 

@@ -10,8 +10,9 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
-from uuid import UUID
+from collections.abc import Sequence
+
+import msgspec
 
 from eventstore import packing
 from eventstore.collector.fairness import Shares, Turns
@@ -29,8 +30,7 @@ PACKS_A_COMMIT = 4  # full ones: bounds how long what comes next has to wait
 log = logging.getLogger("eventstore.collector")
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True, gc=False):
     """What the events of a pack have in common: the key of its tags, their format and names."""
 
     endpoint: str
@@ -38,13 +38,14 @@ class Kind:
     names: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True, gc=False):
     """One request that waits for its commit."""
 
     kind: Kind
+    tenant: str
     events: Events
-    shares: tuple[packing.Share, ...]
+    size_bytes: int
+    shares: Sequence[packing.Share]
     done: asyncio.Future[Receipt]
 
 
@@ -71,7 +72,9 @@ class Committer:
         self._waiting: Turns[Waiting] = Turns()
         self._requests = Shares(requests_max)
         self._bytes = Shares(bytes_max)
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._telling = False
         self._closing = False
         self._error = ""
         self._error_at_s = 0.0
@@ -102,20 +105,30 @@ class Committer:
         return self._error if self._error and recent else None
 
     def submit(
-        self, kind: Kind, events: Events, shares: tuple[packing.Share, ...]
+        self, kind: Kind, events: Events, shares: Sequence[packing.Share]
     ) -> asyncio.Future[Receipt]:
         """Resolves after the commit; with Refused when the queue cannot take it."""
         done: asyncio.Future[Receipt] = self._loop.create_future()
         tenant, size = self._tags[kind.endpoint]["tenant"], events.size_bytes
-        with self._changed:
-            self._refuse_over_share(tenant, size)
-            self._requests.take(tenant, 1)
-            self._bytes.take(tenant, size)
-            self._waiting.add(tenant, Waiting(kind, events, shares, done), size)
-            self._changed.notify()
-        self._forget_answered()
+        waiting = Waiting(kind, tenant, events, size, shares, done)
+        with self._lock:
+            if not self._requests.take(tenant, 1):
+                raise _no_room()
+            if not self._bytes.take(tenant, size):
+                self._requests.give_back(tenant, 1)
+                raise _no_room()
+            self._waiting.add(tenant, waiting, size)
+        if not self._telling:  # the thread learns once of all that this turn of the loop brings
+            self._telling = True
+            self._loop.call_soon(self._tell)
         self._unanswered.append((self._loop.time(), done))
         return done
+
+    def _tell(self) -> None:
+        self._telling = False
+        self._forget_answered()
+        with self._changed:
+            self._changed.notify()
 
     def _forget_answered(self) -> None:
         while self._unanswered and self._unanswered[0][1].done():
@@ -134,12 +147,9 @@ class Committer:
 
     def refuse_overload(self, tenant: str, size: int) -> None:
         """Raises what submit() would, before any work is spent on a body of this size."""
-        with self._changed:
-            self._refuse_over_share(tenant, size)
-
-    def _refuse_over_share(self, tenant: str, size: int) -> None:
-        if not (self._requests.fits(tenant, 1) and self._bytes.fits(tenant, size)):
-            raise overloaded("too many requests wait for their commit")
+        with self._lock:
+            if not (self._requests.fits(tenant, 1) and self._bytes.fits(tenant, size)):
+                raise _no_room()
 
     def close(self) -> None:
         """Commits what waits and ends the thread; blocks for at most one commit's patience."""
@@ -151,7 +161,7 @@ class Committer:
     def _run(self) -> None:
         while batch := self._next_batch():
             try:
-                receipts = self._commit(batch)
+                answers = self._commit(batch)
             except QueueFull as error:
                 # Full is not broken: the collector is ready as soon as the queue has drained.
                 self._answer_refused(batch, overloaded(str(error)))
@@ -165,7 +175,7 @@ class Committer:
                 self._answer_refused(batch, _unavailable())
             else:
                 self._error = ""
-                self._loop.call_soon_threadsafe(_resolve, batch, receipts)
+                self._loop.call_soon_threadsafe(_resolve, answers)
 
     def _next_batch(self) -> list[Waiting]:
         """Blocks until something waits; [] ends the thread."""
@@ -176,50 +186,49 @@ class Committer:
                 self._changed.wait()
             batch = self._waiting.take(PACKS_A_COMMIT * self._pack_bytes_max)
             for waiting in batch:
-                tenant = self._tags[waiting.kind.endpoint]["tenant"]
-                self._requests.give_back(tenant, 1)
-                self._bytes.give_back(tenant, waiting.events.size_bytes)
+                self._requests.give_back(waiting.tenant, 1)
+                self._bytes.give_back(waiting.tenant, waiting.size_bytes)
             return batch
 
-    def _commit(self, batch: list[Waiting]) -> list[Receipt]:
+    def _commit(self, batch: list[Waiting]) -> list[tuple[asyncio.Future[Receipt], Receipt]]:
+        """Whom to answer what."""
         started = time.monotonic()
         packs = []
-        receipts: dict[int, Receipt] = {}
+        answers: list[tuple[asyncio.Future[Receipt], Receipt]] = []
         for group in _groups(batch, self._pack_bytes_max):
             pack_id = new_pack_id()
+            pack_text = str(pack_id)
             first = 0
+            shares: list[packing.Share] = []
+            lengths: list[int] = []
+            refused: dict[int, str] = {}
             for waiting in group:
-                receipts[id(waiting)] = Receipt(pack_id, first, waiting.events.count)
-                first += waiting.events.count
-            packs.append(self._packed(pack_id, group, first))
+                events = waiting.events
+                answers.append((waiting.done, Receipt(pack_text, first, events.count)))
+                shares += waiting.shares
+                lengths += events.lengths or ()
+                for index, why in events.refused.items():
+                    refused[first + index] = why
+                first += events.count
+            kind = group[0].kind
+            tags = self._tags[kind.endpoint]
+            body = packing.pack(
+                pack_id,
+                tags,
+                shares,
+                [waiting.events.block for waiting in group],
+                None if group[0].events.lengths is None else lengths,
+                format_name=kind.format,
+                names=dict(kind.names),
+                refused=refused,
+            )
+            packs.append(Packed(pack_id, body, tags["endpoint"], first))
         self._outlet.put(packs)
-        self.acked.add(sum(waiting.events.count for waiting in batch))
+        self.acked.add(sum(pack.events for pack in packs))
         self.packs.add(len(packs))
         self.commits.add()
         self.commit_s.add(time.monotonic() - started)
-        return [receipts[id(waiting)] for waiting in batch]
-
-    def _packed(self, pack_id: UUID, group: list[Waiting], events: int) -> Packed:
-        kind = group[0].kind
-        tags = self._tags[kind.endpoint]
-        framed = group[0].events.lengths is not None
-        lengths = [n for waiting in group for n in waiting.events.lengths or ()] if framed else None
-        refused: dict[int, str] = {}
-        first = 0
-        for waiting in group:
-            refused |= {first + n: why for n, why in waiting.events.refused.items()}
-            first += waiting.events.count
-        body = packing.pack(
-            pack_id,
-            tags,
-            [share for waiting in group for share in waiting.shares],
-            [waiting.events.block for waiting in group],
-            lengths,
-            format_name=kind.format,
-            names=dict(kind.names),
-            refused=refused,
-        )
-        return Packed(pack_id, body, tags["endpoint"], events)
+        return answers
 
     def _failed(self, error: str) -> None:
         self._error = error
@@ -236,19 +245,19 @@ def _groups(batch: list[Waiting], bytes_max: int) -> list[list[Waiting]]:
     for waiting in batch:
         key = (waiting.kind, waiting.events.lengths is None)
         group, size = open_groups.get(key, ([], bytes_max))
-        size += waiting.events.size_bytes
+        size += waiting.size_bytes
         if size > bytes_max:
-            group, size = [], waiting.events.size_bytes
+            group, size = [], waiting.size_bytes
             groups.append(group)
         group.append(waiting)
         open_groups[key] = (group, size)
     return groups
 
 
-def _resolve(batch: list[Waiting], receipts: list[Receipt]) -> None:
-    for waiting, receipt in zip(batch, receipts, strict=True):
-        if not waiting.done.done():  # its sender may have gone
-            waiting.done.set_result(receipt)
+def _resolve(answers: list[tuple[asyncio.Future[Receipt], Receipt]]) -> None:
+    for done, receipt in answers:
+        if not done.done():  # its sender may have gone
+            done.set_result(receipt)
 
 
 def _refuse(batch: list[Waiting], refused: Refused) -> None:
@@ -260,6 +269,10 @@ def _refuse(batch: list[Waiting], refused: Refused) -> None:
 def overloaded(reason: str, *, close: bool = False) -> Refused:
     """Too much at once; the format may say it in its own protocol's way."""
     return Refused(429, "overloaded", reason, "send it again later", retry_after_s=1, close=close)
+
+
+def _no_room() -> Refused:
+    return overloaded("too many requests wait for their commit")
 
 
 def _late() -> Refused:

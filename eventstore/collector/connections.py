@@ -17,9 +17,10 @@ from itertools import chain
 from typing import cast
 
 from aiohttp import StreamReader
-from aiohttp.web import BaseRequest, RequestHandler, Response, Server, StreamResponse
+from aiohttp.http import StreamWriter
+from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 from aiohttp.web import RequestPayloadError as BrokenBody
-from aiohttp.web_protocol import _ErrInfo
+from aiohttp.web_protocol import ERROR, _ErrInfo
 
 from eventstore.settings import Settings
 
@@ -28,7 +29,7 @@ UNREAD_BYTES_MAX = 8 << 20
 AHEAD_BYTES_MAX = 2 << 10  # usual framing of a body in chunks adds less than this
 
 App = Callable[[BaseRequest], Awaitable[StreamResponse]]
-NotHttp = Callable[[str], Response]
+NotHttp = Callable[[str], StreamResponse]
 
 
 class Connections(Server):
@@ -135,6 +136,50 @@ class Connection(RequestHandler):
         self._head_late: asyncio.TimerHandle | None = None
         self._answer_late: asyncio.TimerHandle | None = None
 
+    async def start(self) -> None:
+        """One request after another, as aiohttp's own does it, but all in the connection's task: a
+        task for each costs more than to parse it."""
+        while self._keepalive and not (self._close or self._force_close):
+            if not self._messages:
+                self._waiter = self._loop.create_future()
+                try:
+                    await self._waiter
+                finally:
+                    self._waiter = None
+                continue  # it may have gone since
+            try:
+                await self._answer_next()
+            except ConnectionError:
+                break  # the client has gone
+            except BaseException:
+                self.force_close()
+                raise
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+            if self._keepalive_handle is None:
+                self._process_keepalive()
+        if self.transport is not None:
+            self.transport.close()
+
+    async def _answer_next(self) -> None:
+        """A method of its own, so that nothing of a request stays while the next is awaited."""
+        message, body = self._messages.popleft()
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+        handler = self._of.request_handler
+        if isinstance(message, _ErrInfo):
+            handler, message = self._make_error_handler(message), ERROR
+        task = cast("asyncio.Task[None]", self._task_handler)
+        request = self._of.request_factory(
+            message, body, self, StreamWriter(self, self._loop), task
+        )
+        self._of.requests_count += 1
+        response, gone = await self._handle_request(request, None, handler)
+        if gone or not body.is_eof():
+            self.close()
+        self._keepalive = bool(response.keep_alive)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._head_late = self._loop.call_later(self._head_s, self._cut_without_a_head)
@@ -175,14 +220,15 @@ class Connection(RequestHandler):
 
     def took_all(self) -> None:
         """Nothing of what came is left."""
-        self.took(self._unread)
+        self._of.taken(self._unread)
+        self._unread = 0
 
     def read_whole(self, response: StreamResponse) -> None:
         """A request has been read to its end. One that sends much ahead of the answer is closed:
         what nothing reads must not stay."""
         if self._unread > AHEAD_BYTES_MAX:
             response.force_close()
-        elif not self._messages:
+        elif self._unread and not self._messages:
             self.took_all()
 
     def hold(self) -> None:
@@ -200,6 +246,10 @@ class Connection(RequestHandler):
         self._held = False
         if not (self._reading_paused or self._buffer_paused):
             self._resume_transport_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        if self._reading_paused:  # aiohttp asks with each body, and resuming has its price
+            super().resume_reading(resume_parser)
 
     def _resume_transport_reading(self) -> None:
         if not self._held:

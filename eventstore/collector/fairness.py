@@ -29,17 +29,19 @@ class Shares:
         self._held: dict[str, int] = {}
 
     def fits(self, tenant: str, amount: int) -> bool:
-        """Whether the tenant may hold this much more. Where nothing is held all may be."""
-        if self.free == self._total:
-            return amount <= self._total
-        return self._held.get(tenant, 0) + amount <= ALONE * (self.free - amount)
+        """Whether the tenant may hold this much more."""
+        fits = self.take(tenant, amount)
+        if fits:
+            self.give_back(tenant, amount)
+        return fits
 
     def take(self, tenant: str, amount: int) -> bool:
-        """Takes it, if it fits."""
-        if not self.fits(tenant, amount):
+        """Takes it, if it fits. Where nothing is held all may be."""
+        held, free = self._held.get(tenant, 0) + amount, self.free - amount
+        if free < 0 if self.free == self._total else held > ALONE * free:
             return False
-        self._held[tenant] = self._held.get(tenant, 0) + amount
-        self.free -= amount
+        self._held[tenant] = held
+        self.free = free
         return True
 
     def give_back(self, tenant: str, amount: int) -> None:
@@ -69,7 +71,9 @@ class Turns(Generic[Item]):
 
     def add(self, tenant: str, item: Item, size: int) -> None:
         """size: its bytes."""
-        line = self._lines.setdefault(tenant, _Line())
+        line = self._lines.get(tenant)
+        if line is None:
+            line = self._lines[tenant] = _Line()
         line.items.append((item, size + ITEM_BYTES))
         self._count += 1
 

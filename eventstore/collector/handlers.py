@@ -4,13 +4,14 @@ import hmac
 import time
 from uuid import UUID
 
-from aiohttp.web import BaseRequest, Response
+from aiohttp.web import BaseRequest
 
 from eventstore import packing
 from eventstore.collector import codings, cors, peer, signatures
 from eventstore.collector.body import Held, read_body
 from eventstore.collector.committer import Committer, Kind
 from eventstore.collector.fairness import Shares
+from eventstore.collector.reply import Reply
 from eventstore.endpoints import Endpoint
 from eventstore.errors import Refused
 from eventstore.event import TEXT_CHARS_MAX
@@ -29,7 +30,8 @@ from eventstore.formats.format import json_refusal
 from eventstore.settings import Settings
 
 RECEIPT = "X-Event-Receipt"
-NOTHING = Receipt(UUID(int=0), 0, 0)  # of a request without events, where its protocol allows that
+# Of a request without events, where its protocol allows that.
+NOTHING = Receipt(str(UUID(int=0)), 0, 0)
 
 
 class EventsHandler:
@@ -49,20 +51,16 @@ class EventsHandler:
             self._body_bytes_max,
         )
         self._names = tuple({**settings.fields, **endpoint.fields}.items())
+        self._methods = methods_of(endpoint.format)
+        self._refuse = refusal_of(endpoint.format)
         self._kinds: dict[str, Kind] = {}
         self._keys = tuple(key.encode() for key in endpoint.keys)
 
-    async def __call__(self, request: BaseRequest, path: str) -> Response:
+    async def __call__(self, request: BaseRequest, path: str) -> Reply:
         """The answer of the endpoint's protocol: its success only once the events are durable."""
-        response = await self._answered(request, path)
-        if self._endpoint.origins:
-            response.headers.update(cors.headers_for(self._endpoint.origins, request.headers))
-        return response
-
-    async def _answered(self, request: BaseRequest, path: str) -> Response:
         if request.method == "OPTIONS" and self._endpoint.origins:
             return self._preflight(request)
-        refuse = refusal_of(self._endpoint.format)
+        refuse, trace = self._refuse, peer.trace_of(request)
         try:
             self._refuse_other_methods(request.method)
             spoken = format_for(self._endpoint.format, request.headers)
@@ -72,22 +70,32 @@ class EventsHandler:
                 size = min(request.content_length or 0, self._body_bytes_max)
                 self._committer.refuse_overload(self._endpoint.tenant, size)
             with Held(self._receiving, self._endpoint.tenant) as held:
-                answer, receipt = await self._answer(request, held, path, spoken)
+                answer, receipt = await self._answer(request, held, path, spoken, trace)
         except Refused as refused:
-            sent = _sent(request, path, b"")
-            return _response(refuse(sent, refused), request, refused)
-        response = _response(answer, request)
-        if receipt.accepted:
-            response.headers[RECEIPT] = receipt.span()
-        return response
+            reply = _refused(refuse(_sent(request, path, b""), refused), refused)
+        else:
+            reply = Reply(answer.status, answer.body, answer.content_type, answer.headers)
+            if receipt.accepted:
+                reply.headers[RECEIPT] = receipt.span()
+        if trace:
+            reply.headers["traceparent"] = peer.continued(trace)
+        if self._endpoint.origins:
+            reply.headers.update(cors.headers_for(self._endpoint.origins, request.headers))
+        return reply
 
-    def _preflight(self, request: BaseRequest) -> Response:
-        methods = methods_of(self._endpoint.format)
-        allowed = cors.preflight(self._endpoint.origins, methods, request.headers)
-        return Response(status=204, headers={"Allow": ", ".join((*methods, "OPTIONS")), **allowed})
+    def _preflight(self, request: BaseRequest) -> Reply:
+        origins = self._endpoint.origins
+        return Reply(
+            204,
+            headers={
+                "Allow": ", ".join((*self._methods, "OPTIONS")),
+                **cors.preflight(origins, self._methods, request.headers),
+                **cors.headers_for(origins, request.headers),
+            },
+        )
 
     async def _answer(
-        self, request: BaseRequest, held: Held, path: str, spoken: Format
+        self, request: BaseRequest, held: Held, path: str, spoken: Format, trace: str
     ) -> tuple[Answer, Receipt]:
         coding = codings.coding_of(request.headers)
         raw = await read_body(
@@ -107,18 +115,18 @@ class EventsHandler:
         if kind is None:
             kind = Kind(self._endpoint.path, spoken.stored_as, self._names)
             self._kinds[spoken.stored_as] = kind
-        receipt = await self._committer.submit(kind, events, self._shares(request, sent, events))
+        shares = self._shares(request, sent, events, trace)
+        receipt = await self._committer.submit(kind, events, shares)
         return spoken.answer(sent, receipt, events), receipt
 
     def _refuse_other_methods(self, method: str) -> None:
-        taken = methods_of(self._endpoint.format)
-        if method not in taken:
+        if method not in self._methods:
             raise Refused(
                 405,
                 "method",
                 f"{method} is not taken here",
-                f"use {' or '.join(taken)}",
-                allow=taken,
+                f"use {' or '.join(self._methods)}",
+                allow=self._methods,
             )
 
     def _refuse_strangers(self, sent: Sent, spoken: Format) -> None:
@@ -133,15 +141,13 @@ class EventsHandler:
             )
 
     def _shares(
-        self, request: BaseRequest, sent: Sent, events: Events
-    ) -> tuple[packing.Share, ...]:
+        self, request: BaseRequest, sent: Sent, events: Events, trace: str
+    ) -> list[packing.Share]:
         agent = request.headers.get("User-Agent", "").encode("utf-8", "replace").decode()
-        runs = events.contexts or ((events.count, b""),)
         address = peer.recorded(
             peer.address_of(request, self._settings.trusted_proxies), self._endpoint.address
         )
-        trace = peer.trace_of(request)
-        return tuple(
+        return [
             packing.Share(
                 count,
                 sent.received_at_ms,
@@ -151,35 +157,25 @@ class EventsHandler:
                 trace,
                 context,
             )
-            for count, context in runs
-        )
+            for count, context in events.contexts or ((events.count, b""),)
+        ]
 
 
-def refusal(refused: Refused) -> Response:
+def refusal(refused: Refused) -> Reply:
     """The answer to a request that is for no endpoint."""
-    nothing = Sent("GET", "", "", {}, b"", 0)
-    return _finished(json_refusal(nothing, refused), refused)
+    return _refused(json_refusal(Sent("GET", "", "", {}, b"", 0), refused), refused)
 
 
-def _response(answer: Answer, request: BaseRequest, refused: Refused | None = None) -> Response:
-    response = _finished(answer, refused)
-    trace = peer.trace_of(request)
-    if trace:
-        response.headers["traceparent"] = peer.continued(trace)
-    return response
-
-
-def _finished(answer: Answer, refused: Refused | None) -> Response:
-    response = Response(status=answer.status, body=answer.body, headers=answer.headers)
-    response.headers["Content-Type"] = answer.content_type
-    if refused is not None:
-        if refused.retry_after_s is not None:
-            response.headers["Retry-After"] = str(refused.retry_after_s)
-        if refused.allow:
-            response.headers["Allow"] = ", ".join(refused.allow)
-        if refused.close:
-            response.force_close()
-    return response
+def _refused(answer: Answer, refused: Refused) -> Reply:
+    """A format's answer, and what HTTP itself says of a refusal."""
+    reply = Reply(answer.status, answer.body, answer.content_type, answer.headers)
+    if refused.retry_after_s is not None:
+        reply.headers["Retry-After"] = str(refused.retry_after_s)
+    if refused.allow:
+        reply.headers["Allow"] = ", ".join(refused.allow)
+    if refused.close:
+        reply.force_close()
+    return reply
 
 
 def _sent(request: BaseRequest, path: str, body: bytes) -> Sent:

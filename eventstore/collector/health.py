@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import orjson
-from aiohttp.web import BaseRequest, Response
+from aiohttp.web import BaseRequest
 
 from eventstore import metrics
+from eventstore.collector.reply import Reply, text
 
 PATHS = frozenset({"/livez", "/readyz", "/version", "/metrics"})
 
@@ -21,23 +22,23 @@ class Health:
     counters: Callable[[], list[metrics.Counter]]
     gauges: Callable[[], Mapping[str, float]]
 
-    def answer(self, request: BaseRequest) -> Response:
+    def answer(self, request: BaseRequest) -> Reply:
         """One of PATHS."""
         if request.path == "/livez":
-            return Response(text="alive\n")
+            return text(200, "alive\n")
         if request.path == "/readyz":
             return self._readyz()
         if request.path == "/version":
-            return Response(body=orjson.dumps(self.identity), content_type="application/json")
+            return Reply(200, orjson.dumps(self.identity), "application/json")
         page = metrics.render(
             self.counters(),
             self.gauges(),
             {key: str(value) for key, value in self.identity.items() if key != "pid"},
         )
-        return Response(body=page.encode(), headers={"Content-Type": metrics.CONTENT_TYPE})
+        return Reply(200, page.encode(), metrics.CONTENT_TYPE)
 
-    def _readyz(self) -> Response:
+    def _readyz(self) -> Reply:
         reason = self.unready()
         if reason is None:
-            return Response(text=f"ready\n{notice}\n" if (notice := self.notice()) else "ready\n")
-        return Response(status=503, text=reason + "\n")
+            return text(200, f"ready\n{notice}\n" if (notice := self.notice()) else "ready\n")
+        return text(503, reason + "\n")

@@ -20,7 +20,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 def address_of(request: BaseRequest, proxies: Sequence[str]) -> str:
     """The client's address: the connection's own, or, as long as that is one of our proxies (CIDR),
     what X-Forwarded-For says that it forwarded for. Nobody else's header is believed."""
-    peer = request.transport.get_extra_info("peername") if request.transport else None
+    peer = request.protocol.peername
     address = peer[0] if isinstance(peer, tuple) else ""
     if not proxies:
         return address
@@ -35,12 +35,16 @@ def address_of(request: BaseRequest, proxies: Sequence[str]) -> str:
 
 def recorded(address: str, how: str) -> str:
     """What an endpoint keeps of an address. how: one of endpoints.ADDRESSES."""
-    return {"whole": address, "masked": masked(address), "none": ""}[how]
+    if how == "masked":
+        return masked(address)
+    return address if how == "whole" else ""
 
 
 def trace_of(request: BaseRequest) -> str:
     """The request's W3C traceparent; "" when it has none, or none that is valid."""
-    given = request.headers.get("traceparent", "")
+    given = request.headers.get("traceparent")
+    if given is None:
+        return ""
     found = TRACEPARENT.fullmatch(given)
     return given if found and found[1] != NO_TRACE and found[2] != NO_SPAN else ""
 

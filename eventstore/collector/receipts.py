@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import orjson
-from aiohttp.web import BaseRequest, Response
+from aiohttp.web import BaseRequest
 
+from eventstore.collector.reply import Reply
 from eventstore.errors import EngineUnavailable, Refused
 
 PATH = "/receipt/"
@@ -31,7 +32,7 @@ class ReceiptHandler:
         self._answers = answers
         self._asking = 0
 
-    async def __call__(self, request: BaseRequest) -> Response:
+    async def __call__(self, request: BaseRequest) -> Reply:
         if request.method != "GET":
             raise Refused(
                 405, "method", f"{request.method} is not taken here", "use GET", allow=("GET",)
@@ -64,7 +65,7 @@ class ReceiptHandler:
                 "nothing is known under this id",
                 "compare it with the receipt; the ledger tells whether something was lost",
             )
-        return Response(body=orjson.dumps(found), content_type="application/json")
+        return Reply(200, orjson.dumps(found), "application/json")
 
     def close(self) -> None:
         self._answers.close()

@@ -9,10 +9,9 @@ Both are pure.
 
 from base64 import b64decode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
-from uuid import UUID
 
 import msgspec
 import orjson
@@ -32,8 +31,7 @@ class Limits:
     bytes_max: int  # of what a format itself unpacks; the body is within it already
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True, gc=False):
     """A request: its path below the endpoint's, its query string as it came (bytes that are not
     UTF-8 as surrogate escapes), its headers (any case), its body with the Content-Encoding undone.
     """
@@ -46,8 +44,7 @@ class Sent:
     received_at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Events:
+class Events(msgspec.Struct, frozen=True, gc=False):
     """A request's events as one block.
 
     lengths: as in packing.pack. contexts: runs of events and what each run shares, in the format's
@@ -60,19 +57,18 @@ class Events:
     lengths: list[int] | None = None
     contexts: tuple[tuple[int, bytes], ...] = ()
     sent_at_ms: int | None = None
-    refused: Mapping[int, str] = field(default_factory=dict)
+    refused: Mapping[int, str] = msgspec.field(default_factory=dict)
 
     @property
     def size_bytes(self) -> int:
         """What they take while they wait, and in their pack."""
-        return len(self.block) + sum(len(context) for _, context in self.contexts)
+        return len(self.block) + sum([len(context) for _, context in self.contexts])
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """Where a request's events are: pack, index of the first, how many."""
 
-    pack_id: UUID
+    pack_id: str
     first: int
     accepted: int
 
@@ -84,14 +80,13 @@ class Receipt:
         return f"{self.pack_id}:{self.first}-{self.first + self.accepted - 1}"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What a sender gets."""
 
     status: int
     body: bytes
     content_type: str = JSON
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 def json_receipt(_sent: Sent, receipt: Receipt, _events: Events) -> Answer:

@@ -27,9 +27,10 @@ def read(sent: Sent, limits: Limits) -> Events:
 
 def block_of(events: list[bytes]) -> Events:
     """Events as one block: divided by newlines, unless one of them contains a newline."""
-    if any(b"\n" in event for event in events):  # pretty-printed: newlines cannot divide them
+    block = b"\n".join(events)
+    if block.count(b"\n") >= len(events) > 0:  # pretty-printed: newlines cannot divide them
         return Events(b"".join(events), len(events), [len(event) for event in events])
-    return Events(b"\n".join(events), len(events))
+    return Events(block, len(events))
 
 
 FORMAT = Format(read, stored_as="json")
