@@ -285,8 +285,15 @@ class Connection(RequestHandler):
 
     def _cut_without_a_head(self) -> None:
         self._head_late = None
-        if self._waits_for_a_head():
+        if self._held:  # whether the rest has come is not known
+            self._head_late = self._loop.call_later(self._head_s, self._cut_without_a_head)
+        elif self._waits_for_a_head():
             self._cut()
+
+    def _process_keepalive(self) -> None:
+        if self._held:  # whether it is idle is not known
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
 
     def _cut(self) -> None:
         # close() would wait until the client has taken what is still to be written to it.
