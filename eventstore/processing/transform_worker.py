@@ -26,7 +26,7 @@ import orjson
 from eventstore import packing
 from eventstore.errors import SettingsError
 from eventstore.formats import READERS
-from eventstore.processing import view
+from eventstore.processing import sidecar, view
 from eventstore.processing.transforms import Transform, line_of, load, reason_of
 
 READY = b"ready"
@@ -134,12 +134,9 @@ def _transformed(
     return dead, lines
 
 
-def _rows(sidecar: bytes) -> Iterator[dict[str, Any]]:
+def _rows(found: bytes) -> Iterator[dict[str, Any]]:
     """What enrichment found out about each event."""
-    # Imported here: without it a worker does without numpy, and its memory.
-    from eventstore.processing.sidecar import decode
-
-    columns = decode(sidecar)
+    columns = sidecar.decode(found)
     for row in zip(*columns.values(), strict=True):
         yield dict(zip(columns, row, strict=True))
 
