@@ -131,7 +131,9 @@ def pack(
     if refused:
         header["refused"] = {str(index): reason for index, reason in refused.items()}
     head = orjson.dumps(header)
-    frame = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(b"".join([*contexts, body]))
+    # Of one part alone, join() makes no copy.
+    whole = b"".join([part for part in (*contexts, body) if part])
+    frame = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(whole)
     crc = zlib.crc32(frame, zlib.crc32(head))
     return PREFIX.pack(MAGIC, VERSION, 0, 0, len(head), crc) + head + frame
 

@@ -202,11 +202,24 @@ class _App:
         )
 
     async def __call__(self, request: BaseRequest) -> Reply:
-        response = await self._answer(request)
+        if request.path in PATHS:
+            reply = self._health_answer(request)
+        else:
+            try:
+                reply = await self._role.handle(request)
+            except Refused as refused:
+                reply = refusal(refused)
+            except ConnectionError:
+                raise  # the sender has gone: there is nobody to answer
+            except Exception:
+                log.exception("a fault of ours at %s %s", request.method, request.path)
+                fault = "a fault of ours; it is in the log"
+                reply = refusal(Refused(500, "fault", fault, "send it again later"))
+            self._requests.add(label=str(reply.status))
         # Here and not later: when the headers are being written it is too late to say it.
         if self.draining:
-            response.force_close()
-        return response
+            reply.force_close()
+        return reply
 
     def not_http(self, why: str) -> Reply:
         """The answer to what a parser of HTTP can't read."""
@@ -215,23 +228,6 @@ class _App:
         return refusal(
             Refused(400, "not_http", f"no HTTP request: {reason}", "send HTTP/1.1", close=True)
         )
-
-    async def _answer(self, request: BaseRequest) -> Reply:
-        if request.path in PATHS:
-            return self._health_answer(request)
-        try:
-            response: Reply = await self._role.handle(request)
-        except Refused as refused:
-            response = refusal(refused)
-        except ConnectionError:
-            raise  # the sender has gone: there is nobody to answer
-        except Exception:
-            log.exception("a fault of ours at %s %s", request.method, request.path)
-            response = refusal(
-                Refused(500, "fault", "a fault of ours; it is in the log", "send it again later")
-            )
-        self._requests.add(label=str(response.status))
-        return response
 
     def _health_answer(self, request: BaseRequest) -> Reply:
         if request.method not in ("GET", "HEAD"):

@@ -39,8 +39,7 @@ async def read_body(request: BaseRequest, held: Held, *, bytes_max: int, body_s:
     """The body as it came, its Content-Encoding still on; raises Refused (400, 408, 413, 429)."""
     connection, content = connection_of(request), request.content
     if content.is_eof() and content.exception() is None:
-        body = content.read_nowait()  # it came with its head: there is nothing to wait for
-        connection.took(len(body))
+        body = connection.take_whole(content)  # it came with its head: there is nothing to wait for
         held.more(REQUEST_BYTES + connection.head_bytes + len(body))
         if len(body) > bytes_max:
             raise too_large(bytes_max)

@@ -37,9 +37,8 @@ class Connections(Server):
     count: how many there are."""
 
     def __init__(self, app: App, not_http: NotHttp, settings: Settings) -> None:
-        super().__init__(self._handled)
+        super().__init__(app)
         self.not_http = not_http
-        self._app = app
         self._settings = settings
         self.count = 0
         self._unread = 0
@@ -89,17 +88,6 @@ class Connections(Server):
         for one in self.connections:
             cast(Connection, one).go_on()
 
-    async def _handled(self, request: BaseRequest) -> StreamResponse:
-        connection = connection_of(request)
-        connection.head_bytes = sum(map(len, chain.from_iterable(request.raw_headers)))
-        connection.took(connection.head_bytes)
-        response = await self._app(request)
-        if not request.content.is_eof():
-            await _answer_and_drop_the_rest(request, response, connection)
-        else:
-            connection.read_whole(response)
-        return response
-
 
 class Connection(RequestHandler):
     """aiohttp's protocol of one connection, within bounds. head_bytes: of the headers of the
@@ -147,6 +135,7 @@ class Connection(RequestHandler):
                 finally:
                     self._waiter = None
                 continue  # it may have gone since
+            self._request_in_progress = True
             try:
                 await self._answer_next()
             except ConnectionError:
@@ -154,6 +143,11 @@ class Connection(RequestHandler):
             except BaseException:
                 self.force_close()
                 raise
+            finally:
+                self._current_request = None
+                self._request_in_progress = False
+                if self._handler_waiter is not None:  # somebody shuts down
+                    self._handler_waiter.set_result(None)
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
             if self._keepalive_handle is None:
                 self._process_keepalive()
@@ -171,14 +165,34 @@ class Connection(RequestHandler):
         if isinstance(message, _ErrInfo):
             handler, message = self._make_error_handler(message), ERROR
         task = cast("asyncio.Task[None]", self._task_handler)
-        request = self._of.request_factory(
-            message, body, self, StreamWriter(self, self._loop), task
-        )
-        self._of.requests_count += 1
-        response, gone = await self._handle_request(request, None, handler)
+        writer = StreamWriter(self, self._loop)
+        request = BaseRequest(message, body, self, writer, task, self._loop)
+        self.head_bytes = sum(map(len, chain.from_iterable(message.raw_headers)))
+        self.took(self.head_bytes)
+        self._current_request = request
+        try:
+            response = await handler(request)
+            if body.is_eof():
+                self._read_whole(response)
+            else:
+                await self._answer_and_drop_the_rest(request, response)
+        except Exception as error:  # noqa: BLE001 -- it is logged, and answered
+            response = self.handle_error(request, 500, error)
+        _, gone = await self.finish_response(request, response, None)
         if gone or not body.is_eof():
             self.close()
         self._keepalive = bool(response.keep_alive)
+
+    async def _answer_and_drop_the_rest(
+        self, request: BaseRequest, response: StreamResponse
+    ) -> None:
+        """A client that still writes would not see the answer of a connection that is closed."""
+        await response.prepare(request)
+        await response.write_eof()
+        with contextlib.suppress(TimeoutError, BrokenBody, ConnectionError):
+            async with asyncio.timeout(LINGERING_S):
+                while not request.content.at_eof():
+                    self.took_some(request.content, len(await request.content.readany()))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -218,12 +232,23 @@ class Connection(RequestHandler):
         all_of_it = not (body.is_eof() or body._size or self._reading_paused)
         self.took(self._unread if all_of_it else size)
 
+    def take_whole(self, body: StreamReader) -> bytes:
+        """All of a body that has come to its end."""
+        if not body.total_bytes:
+            return b""
+        whole = body._buffer.popleft() if len(body._buffer) == 1 else b"".join(body._buffer)
+        body._buffer.clear()
+        body._size = 0
+        self.took(len(whole))
+        self.resume_reading()
+        return whole
+
     def took_all(self) -> None:
         """Nothing of what came is left."""
         self._of.taken(self._unread)
         self._unread = 0
 
-    def read_whole(self, response: StreamResponse) -> None:
+    def _read_whole(self, response: StreamResponse) -> None:
         """A request has been read to its end. One that sends much ahead of the answer is closed:
         what nothing reads must not stay."""
         if self._unread > AHEAD_BYTES_MAX:
@@ -304,15 +329,3 @@ class Connection(RequestHandler):
 def connection_of(request: BaseRequest) -> Connection:
     """The one that it came on: Connections makes no other."""
     return cast(Connection, request.protocol)
-
-
-async def _answer_and_drop_the_rest(
-    request: BaseRequest, response: StreamResponse, connection: Connection
-) -> None:
-    """A client that still writes would not see the answer of a connection that is closed."""
-    await response.prepare(request)
-    await response.write_eof()
-    with contextlib.suppress(TimeoutError, BrokenBody, ConnectionError):
-        async with asyncio.timeout(LINGERING_S):
-            while not request.content.at_eof():
-                connection.took_some(request.content, len(await request.content.readany()))

@@ -62,7 +62,8 @@ class EventsHandler:
             return self._preflight(request)
         refuse, trace = self._refuse, peer.trace_of(request)
         try:
-            self._refuse_other_methods(request.method)
+            if request.method not in self._methods:
+                raise _other_method(request.method, self._methods)
             spoken = format_for(self._endpoint.format, request.headers)
             refuse = spoken.refuse
             if not request.content.is_eof():
@@ -107,7 +108,8 @@ class EventsHandler:
         if body is not raw:
             held.more(len(body))
         sent = _sent(request, path, body)
-        self._refuse_strangers(sent, spoken)
+        if self._keys:
+            self._refuse_strangers(sent, spoken)
         events = spoken.read(sent, self._limits)
         if not events.count:
             return spoken.answer(sent, NOTHING, events), NOTHING
@@ -119,19 +121,7 @@ class EventsHandler:
         receipt = await self._committer.submit(kind, events, shares)
         return spoken.answer(sent, receipt, events), receipt
 
-    def _refuse_other_methods(self, method: str) -> None:
-        if method not in self._methods:
-            raise Refused(
-                405,
-                "method",
-                f"{method} is not taken here",
-                f"use {' or '.join(self._methods)}",
-                allow=self._methods,
-            )
-
     def _refuse_strangers(self, sent: Sent, spoken: Format) -> None:
-        if not self._keys:
-            return
         given = (spoken.key(sent) or "").encode("utf-8", "replace")
         # All of them are compared, so that the time says nothing of which one was nearly right.
         alike = [hmac.compare_digest(given, key) for key in self._keys]
@@ -176,6 +166,16 @@ def _refused(answer: Answer, refused: Refused) -> Reply:
     if refused.close:
         reply.force_close()
     return reply
+
+
+def _other_method(method: str, taken: tuple[str, ...]) -> Refused:
+    return Refused(
+        405,
+        "method",
+        f"{method} is not taken here",
+        f"use {' or '.join(taken)}",
+        allow=taken,
+    )
 
 
 def _sent(request: BaseRequest, path: str, body: bytes) -> Sent:

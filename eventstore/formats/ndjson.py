@@ -23,9 +23,10 @@ OBJECTS = msgspec.json.Decoder(_Object)
 
 def read(sent: Sent, limits: Limits) -> Events:
     """Each line's object, exactly as it was sent."""
-    count = _plainly_sound(sent.body, limits)
+    block = sent.body.removesuffix(b"\n")
+    count = _plainly_sound(block, limits)
     if count:
-        return Events(sent.body.removesuffix(b"\n"), count)
+        return Events(block, count)
     lines = [text for line in sent.body.split(b"\n") if (text := line.strip(WHITE_SPACE))]
     if not lines:
         raise Refused(400, "empty", "the body is empty", "send one JSON object a line")
@@ -38,7 +39,7 @@ def read(sent: Sent, limits: Limits) -> Events:
     return Events(block, len(lines))
 
 
-def _plainly_sound(body: bytes, limits: Limits) -> int:
+def _plainly_sound(block: bytes, limits: Limits) -> int:
     """How many objects, when it is certain that they are one a line and none needs a closer look;
     0 otherwise. Five times as fast as parsing them.
 
@@ -46,31 +47,32 @@ def _plainly_sound(body: bytes, limits: Limits) -> int:
     and it allows white space anywhere, so each newline must divide two objects. Neither does it see
     whether a double could hold a number: 1e999 passes, and is kept as it was sent.
     """
-    if len(body) < PLAIN_BYTES_MIN or not body.isascii():
+    if len(block) < PLAIN_BYTES_MIN or not block.isascii():
         return 0
-    text = np.frombuffer(body.removesuffix(b"\n"), dtype=np.uint8)
-    newlines = np.flatnonzero(text == NEWLINE)
-    lines = len(newlines) + 1
+    text = np.frombuffer(block, dtype=np.uint8)
+    newlines = text == NEWLINE
+    lines = np.count_nonzero(newlines) + 1
     if lines > limits.events_max or text[0] != OPEN or text[-1] != CLOSE:
         return 0
-    if (text[newlines - 1] != CLOSE).any() or (text[newlines + 1] != OPEN).any():
+    dividing = newlines[1:-1] & (text[:-2] == CLOSE) & (text[2:] == OPEN)
+    if np.count_nonzero(dividing) != lines - 1:
         return 0
     opened = np.count_nonzero(text | 0x20 == OPEN)  # [ is { without this bit, and nothing else is
     if opened - lines >= limits.depth_max or _has_long_numbers(text):
         return 0
     try:
-        found = len(OBJECTS.decode_lines(body))
+        found = len(OBJECTS.decode_lines(block))
     except msgspec.DecodeError:
         return 0
     return found if found == lines else 0
 
 
 def _has_long_numbers(text: npt.NDArray[np.uint8]) -> bool:
-    """Whether there may be more digits in a row than any number needs, eight bytes at a time: of so
-    many, some fill a whole block. In ASCII the high half of a digit's byte is 3."""
-    words = text[: len(text) // DIGITS_MAX * DIGITS_MAX].view(np.uint64)
+    """Whether there may be more digits in a row than any number needs, eight bytes at a time. In
+    ASCII the high half of a digit's byte is 3."""
+    words = text[: len(text) // 8 * 8].view(np.uint64)
     high = words & np.uint64(0xF0F0F0F0F0F0F0F0) == np.uint64(0x3030303030303030)
-    return bool(high.reshape(-1, DIGITS_MAX // 8).all(axis=1).any())
+    return b"\1" * (DIGITS_MAX // 8) in high.tobytes()
 
 
 FORMAT = Format(read, stored_as="json")
