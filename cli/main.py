@@ -114,7 +114,8 @@ def evctl(context: click.Context, fleet: Path | None, no_color: bool, quiet: boo
     Exit codes:
       0 done   1 our own fault   2 usage   3 --plan --exit-code found changes
       4 not allowed, not trusted   5 failed and rolled back   6 failed, not rolled back
-      7 nodes silent   8 locked, or changed meanwhile
+      7 partial: nodes silent or left behind   8 locked, or changed meanwhile   9 paused
+      130 stopped with Ctrl-C, or detached: the work goes on
     """
     context.obj = Output(fleet=fleet, color=False if no_color else None, quiet=quiet)
     if context.invoked_subcommand is None:

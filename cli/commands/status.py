@@ -9,7 +9,7 @@ import click
 from cli.fleet import Fleet
 from cli.output import BAD, GOOD, UNKNOWN, Output, json_option
 from cli.ranges import nodes_in
-from cli.rollout.drive import answer_of
+from cli.rollout.ask import answer_of
 from cli.salt_client import SaltClient
 
 STATUS_S = 15.0

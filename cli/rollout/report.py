@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -12,8 +13,7 @@ import click
 from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output, echo
 from cli.ranges import counted, fold
 from cli.rollout.document import Document, NodeRecord
-from cli.rollout.errors import NotRolledBack, Partial, RolledBack
-from cli.rollout.plan import Waves
+from cli.rollout.errors import Aborted, NotRolledBack, Partial, Paused, RolledBack
 
 
 def show_range(output: Output, nodes: Collection[str]) -> None:
@@ -22,22 +22,47 @@ def show_range(output: Output, nodes: Collection[str]) -> None:
         click.echo(f"Range {counted(nodes)}", err=True)
 
 
-def show_plan(
-    output: Output, fleet: str, nodes: Mapping[str, NodeRecord], waves: Waves, unchanged: int
-) -> None:
+def show_plan(output: Output, fleet: str, plan: Document, named: int) -> None:
+    """plan: a draft. named: how many nodes the range names."""
     if output.quiet:
         return
-    if not nodes:
-        click.echo(f"Plan  {fleet}: nothing to do, {unchanged} nodes are there already", err=True)
+    unchanged = named - len(plan.nodes)
+    if not plan.nodes:
+        echo(f"Plan  {fleet}: nothing to do, {unchanged} nodes are there already", err=True)
         return
-    click.echo(f"Plan  {fleet}", err=True)
-    for (role, before, to), count in _moves(nodes).items():
-        click.echo(f"  {role:16} {before or 'nothing'} → {to}   {count} nodes", err=True)
-    sizes = " / ".join(str(len(wave)) for wave in waves)
-    click.echo(f"  ~ {len(nodes)} nodes, waves {sizes}      = {unchanged} unchanged", err=True)
-    for number, wave in enumerate(waves, 1):
-        click.echo(f"  wave {number}/{len(waves)}  {counted(wave)}", err=True)
-    click.echo("  Gate: each node says itself that it serves it; else all go back", err=True)
+    for line in _plan_lines(fleet, plan, unchanged):
+        echo(line, err=True)
+
+
+def _plan_lines(fleet: str, plan: Document, unchanged: int) -> Iterator[str]:
+    yield f"Plan {plan.plan}  {fleet}"
+    for (role, before, to), count in _moves(plan.nodes).items():
+        yield f"  {role:16} {before or 'nothing'} → {to}   {count} nodes"
+    sizes = " / ".join(str(len(wave)) for wave in plan.waves)
+    yield f"  ~ {len(plan.nodes)} nodes, waves {sizes}      = {unchanged} unchanged"
+    for number, wave in enumerate(plan.waves, 1):
+        yield f"  wave {number}/{len(plan.waves)}  {counted(wave)}"
+    for role, capacity in plan.capacity.items():
+        yield f"  {role:16} never fewer than {capacity.floor} of {capacity.serving} serving"
+    limits = plan.limits
+    if plan.kind == "rollout":
+        yield (
+            f"  Gate: each node says itself that it serves it, for {limits.bake_s:g} s; when more "
+            f"than {limits.max_fail} fail or {limits.max_unreachable} fall silent, all go back"
+        )
+    yield f"  about {estimate_s(plan):.0f} s"
+
+
+# Measured in a lab of five nodes: what a wave takes beside its bake, and a release that is new.
+WAVE_S = 2.0
+PREFETCH_S = 10.0
+
+
+def estimate_s(plan: Document) -> float:
+    """How long it takes, about, when nothing goes wrong."""
+    if plan.kind == "rollback":
+        return len(plan.waves) * (WAVE_S + plan.limits.bake_s)
+    return PREFETCH_S + len(plan.waves) * (WAVE_S + plan.limits.bake_s)
 
 
 def _moves(nodes: Mapping[str, NodeRecord]) -> dict[tuple[str, str | None, str], int]:
@@ -48,17 +73,20 @@ def _moves(nodes: Mapping[str, NodeRecord]) -> dict[tuple[str, str | None, str],
     return moves
 
 
-def plan_json(
-    named: Collection[str], nodes: Mapping[str, NodeRecord], waves: Waves
-) -> dict[str, Any]:
-    """named: the nodes that the range names; nodes: those of them that would change."""
-    moves = {n: {"role": r.role, "from": r.before, "to": r.to} for n, r in nodes.items()}
+def plan_json(named: Collection[str], plan: Document) -> dict[str, Any]:
+    """named: the nodes that the range names; plan: a draft, of those of them that would change."""
+    moves = {n: {"role": r.role, "from": r.before, "to": r.to} for n, r in plan.nodes.items()}
     return {
         "state": "planned" if moves else "unchanged",
+        "plan": plan.plan,
         "folded": fold(named),
         "count": len(named),
         "nodes": moves,
-        "waves": waves,
+        "waves": plan.waves,
+        "limits": asdict(plan.limits),
+        "capacity": {role: asdict(capacity) for role, capacity in plan.capacity.items()},
+        "closed": plan.closed,
+        "estimate_s": estimate_s(plan) if moves else 0.0,
         "swaps": len(moves),
     }
 
@@ -93,6 +121,9 @@ def _lines(document: Document, event: str, facts: dict[str, Any]) -> list[tuple[
         return [(NOTE, f"{said} {', '.join(nodes)}")]
     if event == "answer":
         return [_answer(facts)]
+    if event in ("pause", "paused", "rolling_back", "aborting"):
+        why = f": {document.note}" if document.note else ""
+        return [(UNKNOWN, f"{document.state}{why}")]
     return []
 
 
@@ -102,6 +133,8 @@ def _answer(facts: dict[str, Any]) -> tuple[str, str]:
         return UNKNOWN, f"{node}: no answer to {action}"
     if not facts["ok"]:
         return BAD, f"{node}: {action} failed\n{evidence(facts.get('error') or {}, '           ')}"
+    if facts.get("held"):
+        return UNKNOWN, f"{node}: held: {facts['held']}"
     result = facts.get("result") or {}
     if action == "prefetch":
         return GOOD, f"{node}: has it" + (
@@ -154,6 +187,8 @@ def summary(document: Document) -> dict[str, Any]:
         "range": document.range,
         "from": _one(record.before for record in document.nodes.values()),
         "to": _one(record.to for record in document.nodes.values()),
+        "plan": document.plan,
+        "note": document.note,
         "started_at": document.created_at,
         "ended_at": document.ended_at,
         "duration_s": round(ended - document.created_at, 3),
@@ -189,8 +224,19 @@ def raise_unless_converged(document: Document) -> None:
     next_step = f"evctl rollouts {document.id}"
     if document.state == "rolled_back":
         raise RolledBack(f"{document.id} failed and was rolled back", why=why, next_step=next_step)
+    if document.state == "paused":
+        raise Paused(
+            f"{document.id} is paused",
+            why=document.note,
+            next_step=f"evctl rollout resume {document.id} | evctl rollout abort {document.id}",
+        )
+    if document.state == "aborted":
+        raise Aborted(f"{document.id} was aborted", why=document.note, next_step=next_step)
     if document.state == "partial":
+        some = [n for n, record in document.nodes.items() if record.fault]
         raise Partial(
-            f"{document.id}: some nodes stopped answering", why=why, next_step="evctl status"
+            f"{document.id}: not all nodes came along: {', '.join(some)}",
+            why=why,
+            next_step=f"evctl rollout retry {document.id}",
         )
     raise NotRolledBack(f"{document.id} failed", why=why, next_step="evctl status")
