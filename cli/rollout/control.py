@@ -37,10 +37,22 @@ def pause(document: Document, operator: str) -> Document:
 
 
 def resume(document: Document) -> Document:
-    """It goes on where it stopped, whether it was paused or its driver has died."""
+    """It goes on where it stopped, whether it was paused or its driver has died. After a pause
+    nodes that fell silent, or could not go back, are asked again: they may be well by now."""
     if document.state in FINAL:
         raise _wrong(document, "resumed", "it has ended")
-    return turn(document, Turn("running")) if document.state == "paused" else document
+    if document.state != "paused":
+        return document
+    for node in document.in_state("silent", "stuck"):
+        document = _asked_again(document, node)
+    return turn(document, Turn("running"))
+
+
+def _asked_again(document: Document, node: str) -> Document:
+    record = document.nodes[node]
+    if record.revert is not None:
+        return document.with_node(node, state="unhealthy", revert=None)
+    return document.with_node(node, state="planned" if record.swap is None else "swapping")
 
 
 def abort(document: Document, operator: str) -> Document:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from artifacts.windows import closed_now
-from cli.rollout.document import BACK, Document, NodeRecord, NodeState, State
+from cli.rollout.document import BACK, FINAL, Document, NodeRecord, NodeState, State
 
 Action = Literal["prefetch", "swap", "check", "revert"]
 
@@ -164,10 +164,13 @@ def _end(document: Document) -> State:
 def begin(document: Document, command: Command) -> Document:
     """The document when the nodes of a command are about to be asked: whoever drives it from here
     on knows that they may have changed."""
-    if command.action == "swap":
-        for node in command.releases:
-            document = document.with_node(node, state="swapping")
-    return document
+    if command.action != "swap":
+        return document
+    nodes = dict(document.nodes)
+    for node in command.releases:
+        again = nodes[node].swap is not None
+        nodes[node] = replace(nodes[node], state="swapping", swap={"again": True} if again else {})
+    return replace(document, nodes=nodes)
 
 
 def turn(document: Document, to: Turn) -> Document:
@@ -212,32 +215,36 @@ def _take_in(record: NodeRecord, action: Action, answer: Answer) -> NodeRecord:
         changes["state"] = _GOOD[action]
     else:
         changes["state"] = "silent" if answer.silent else _REFUSED[action]
+        if action == "swap" and not answer.silent and (record.swap or {}).get("again"):
+            # It may refuse because it swapped the first time, and isn't ready now.
+            changes["state"] = "unhealthy"
         changes["error"] = record.error or answer.error
         changes["fault"] = record.fault or ("silent" if answer.silent else "failed")
-    if action == "swap":
-        changes["swap"] = answer.result
-    if action == "revert":
-        changes["revert"] = answer.result or {}
+    if action in ("swap", "revert"):
+        changes[action] = answer.result or {}
     return replace(record, **changes)
 
 
 def wanted(document: Document) -> dict[str, str | None]:
-    """What the nodes should run from now on that were asked to change, or fell silent: each finds
+    """What the nodes should run from now on that were asked to change, or went wrong: each finds
     it out by itself when it returns. None: what its role or the channel says, since it served
     nothing before."""
     return {
         node: record.to if _wants_new(document, record) else record.before
         for node, record in document.nodes.items()
-        if record.state not in ("planned", "prefetched")
+        if record.swap is not None or record.fault
     }
 
 
 def _wants_new(document: Document, record: NodeRecord) -> bool:
-    if record.state in ("failed", "reverted", "stuck"):
+    if document.back or record.revert is not None:
+        return False
+    if record.state in ("failed", "planned", "prefetched"):
         return False
     if record.state == "unhealthy":
         return document.kind == "rollback"
-    return not document.back
+    # A node that was away all the time comes along once the others have proved the release.
+    return record.swap is not None or document.state in FINAL
 
 
 def _of(document: Document, nodes: tuple[str, ...], *states: NodeState) -> list[str]:

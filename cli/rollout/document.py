@@ -40,7 +40,8 @@ BACK: tuple[State, ...] = ("rolling_back", "aborting")
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
     """One node of a rollout. before: what it served when the rollout was planned, if anything.
-    fault: how it first went wrong, whatever became of it later: what the limits count."""
+    fault: how it first went wrong, whatever became of it later: what the limits count.
+    swap, revert: what it answered; {} when it was asked, and nothing is known; None: not asked."""
 
     role: str
     before: str | None

@@ -34,7 +34,7 @@ Progress = Callable[[Document, str, dict[str, Any]], None]
 
 
 class _Overtaken(Exception):
-    """Someone has paused or aborted it since the command was decided: decide anew."""
+    """Someone has told it something since the command was decided: decide anew."""
 
 
 def start(
@@ -210,8 +210,8 @@ class _Driver:
         anew: bool = False,
         **facts: Any,
     ) -> None:
-        """anew: only when the rollout is still in the state that this was decided for."""
-        state = self.document.state
+        """anew: only when nobody has told the rollout anything since this was decided."""
+        decided_on = self.document
 
         def mine(document: Document) -> Document:
             if document.driver != self.me:
@@ -220,7 +220,7 @@ class _Driver:
                     why=f"{document.driver or 'nobody'} drives it now",
                     next_step=f"evctl rollouts {document.id}",
                 )
-            if anew and document.state != state:
+            if anew and document is not decided_on:
                 raise _Overtaken
             return change(document).logged(self._now(), event, **facts)
 

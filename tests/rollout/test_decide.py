@@ -1,4 +1,4 @@
-"""Decisions, simulated: random fleets, random failures and silences at every step."""
+"""Decisions, one by one; test_simulation.py has them all together."""
 
 from __future__ import annotations
 
@@ -84,12 +84,6 @@ class Run:
         }
 
 
-@given(fleets, st.sampled_from(["rollout", "rollback"]), st.data())
-def test_it_ends_in_a_final_state(roles, kind, data):
-    run = Run(document_of(roles, kind=kind), data)
-    assert run.document.state in FINAL
-
-
 @given(fleets, st.data())
 def test_converged_means_that_every_node_passed_its_gate(roles, data):
     run = Run(document_of(roles), data)
@@ -146,15 +140,6 @@ def test_when_the_first_canary_fails_no_other_node_is_asked_to_swap(roles, at_ga
     assert document.state == "rolled_back"
     untouched = {n for n in roles if n not in swapped}
     assert all(document.nodes[node].state == "prefetched" for node in untouched)
-
-
-@given(fleets, st.sampled_from(["rollout", "rollback"]), st.data())
-def test_never_more_than_half_of_a_role_is_asked_at_once(roles, kind, data):
-    run = Run(document_of(roles, kind=kind), data)
-    sizes = Counter(roles.values())
-    for nodes in run.asked("swap"):
-        for role, count in Counter(roles[node] for node in nodes).items():
-            assert count <= max(1, sizes[role] // 2)
 
 
 @given(fleets)
