@@ -5,14 +5,23 @@ from __future__ import annotations
 import getpass
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+import click
+
+from artifacts.errors import EvctlError
 from cli.commands.status import ask
 from cli.fleet import Fleet, NodeInfo
-from cli.node_pillar import wanted_release
+from cli.node_pillar import CHANNEL
+from cli.rollout.compatibility import Change, Order, order
 from cli.rollout.document import Document, Kind, Limits, NodeRecord
 from cli.rollout.errors import NodesSilent, StalePlan
 from cli.rollout.plan import CANARIES, Share, capacities, waves
+
+past_one_way_option = click.option(
+    "--past-one-way", is_flag=True, help="Although what is written now can't be read then."
+)
 
 
 @dataclass(frozen=True)
@@ -27,11 +36,13 @@ class Wish:
     canaries: int = CANARIES
     shares: tuple[Share, ...] = ()
     floors: Mapping[str, int] = field(default_factory=dict)
+    past_one_way: bool = False
     closed: tuple[str, ...] = ()
 
 
 def draft(fleet: Fleet, wish: Wish) -> Document:
-    """A rollout of those of the nodes that serve something else. NodesSilent, FloorNotKept."""
+    """A rollout of those of the nodes that serve something else. NodesSilent, FloorNotKept,
+    SchemasClash, OneWayChange."""
     nodes = fleet.nodes()
     serving = serving_now(fleet, sorted(wish.to), wish.limits.max_unreachable)
     records = {
@@ -41,6 +52,7 @@ def draft(fleet: Fleet, wish: Wish) -> Document:
     }
     sizes = role_sizes(nodes)
     capacity = capacities(sizes, records, wish.floors, back=wish.kind == "rollback")
+    ordered = _order(fleet, records, past_one_way=wish.past_one_way)
     steps = waves(
         {node: record.role for node, record in records.items()},
         sizes,
@@ -48,6 +60,7 @@ def draft(fleet: Fleet, wish: Wish) -> Document:
         shares=wish.shares,
         zones={node: nodes[node].az for node in records},
         capacity=capacity,
+        stages=ordered.stages,
     )
     return Document(
         id="",
@@ -61,7 +74,62 @@ def draft(fleet: Fleet, wish: Wish) -> Document:
         limits=wish.limits,
         capacity=capacity,
         closed=wish.closed,
+        checks=ordered.checks,
     ).planned()
+
+
+def _order(fleet: Fleet, records: Mapping[str, NodeRecord], *, past_one_way: bool) -> Order:
+    """By the schemas that the releases' manifests name. One that can't be had now, with a registry
+    that is away, keeps nobody from going back; that it wasn't compared is said."""
+    found = _Manifests(fleet)
+    changes: dict[str, Change] = {}
+    for node in fleet.nodes().values():
+        if not node.role:
+            continue
+        change = changes.get(node.role, Change())
+        if record := records.get(node.id):
+            after = next(iter(found.facts(record.to, node.role)), {})
+            before = (*change.before, *found.facts(record.before, node.role))
+            changes[node.role] = replace(change, before=before, after=after)
+        else:
+            staying = found.facts(found.wanted(node.id, node.role), node.role)
+            changes[node.role] = replace(change, staying=(*change.staying, *staying))
+    ordered = order(changes, past_one_way=past_one_way)
+    missing = tuple(f"{release}: its schemas are not known here" for release in found.missing)
+    return replace(ordered, checks=(*ordered.checks, *missing))
+
+
+class _Manifests:
+    """What releases say of roles, and nodes should run; each read once. missing: not to be had."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._registry = fleet.registry()
+        self._desired = fleet.documents().desired()
+        self._roles: dict[str, dict[str, Any]] = {}
+        self._channel: dict[str, str] | None = None
+        self.missing: list[str] = []
+
+    def facts(self, release: str | None, role: str) -> list[dict[str, Any]]:
+        """None or one."""
+        if release and release not in self._roles:
+            try:
+                self._roles[release] = self._registry.manifest(release).roles
+            except EvctlError:
+                self._roles[release] = {}
+                self.missing.append(release)
+        found = self._roles[release].get(role) if release else None
+        return [found] if found else []
+
+    def wanted(self, node: str, role: str) -> str | None:
+        """What a node should run; None also when there is no registry to ask for the channel."""
+        if release := self._desired.release_for(node, role):
+            return release
+        if self._channel is None:
+            try:
+                self._channel = self._registry.channel(CHANNEL)
+            except EvctlError:
+                self._channel = {}
+        return self._channel.get(role)
 
 
 def refuse_stale(document: Document, planned: str | None) -> None:
@@ -90,11 +158,9 @@ def serving_now(fleet: Fleet, nodes: list[str], silent_max: int = 0) -> dict[str
             next_step="evctl status; or leave them out of the range: "
             f"'…!{[*silent, *failed][0]}'; or --max-unreachable {len(silent)}",
         )
-    roles = fleet.nodes()
+    roles, wanted = fleet.nodes(), _Manifests(fleet)
     return {
-        node: wanted_release(fleet, node, roles[node].role or "")
-        if node in silent
-        else said["release"]
+        node: wanted.wanted(node, roles[node].role or "") if node in silent else said["release"]
         for node, said in found.items()
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cli.commands.carrying import carry_out
-from cli.commands.planning import Wish, draft
+from cli.commands.planning import Wish, draft, past_one_way_option
 from cli.fleet import Fleet
 from cli.output import Output, json_option, yes_option
 from cli.ranges import counted, is_whole_fleet, nodes_in
@@ -18,6 +18,7 @@ from cli.rollout.errors import NothingToRollBack, WrongState
 @click.argument("rollout_id", required=False, metavar="[ROLLOUT]")
 @click.option("--range", "expression", metavar="EXPR", help="Only these of its nodes.")
 @click.option("--reason", default="", help="Why; kept with the rollback.")
+@past_one_way_option
 @click.option("--plan", "plan_only", is_flag=True, help="Say what would be done, and do nothing.")
 @yes_option
 @json_option
@@ -28,6 +29,7 @@ def rollback(
     rollout_id: str | None,
     expression: str | None,
     reason: str,
+    past_one_way: bool,
     plan_only: bool,
     yes: bool,
     as_json: bool,
@@ -74,6 +76,7 @@ def rollback(
             reason=reason or f"back to before {undone.id}",
             canaries=0,
             floors={role: capacity.floor for role, capacity in undone.capacity.items()},
+            past_one_way=past_one_way,
         ),
     )
     if not as_json:

@@ -11,7 +11,7 @@ from artifacts.manifest import Manifest
 from artifacts.windows import closed_now
 from cli.commands import rollout_control
 from cli.commands.carrying import carry_out
-from cli.commands.planning import Wish, draft, refuse_stale
+from cli.commands.planning import Wish, draft, past_one_way_option, refuse_stale
 from cli.fleet import NodeInfo
 from cli.option_types import Duration, Floor
 from cli.output import Output, json_option, yes_option
@@ -47,6 +47,7 @@ class NotThisRole(EvctlError):
 @click.option("--floor", "floors", type=Floor(), multiple=True, metavar="ROLE=N",
               help="Never fewer than N of a role serving.")  # fmt: skip
 @click.option("--in-closed-window", is_flag=True, help="Although the release's window is closed.")
+@past_one_way_option
 @click.option("--as-planned", metavar="DIGEST", help="Only if the plan is still this one.")
 @click.option("--detach", is_flag=True, help="Don't wait: it goes on by itself.")
 @click.option("--plan", "plan_only", is_flag=True, help="Say what would be done, and do nothing.")
@@ -67,6 +68,7 @@ def rollout(
     max_unreachable: int,
     floors: tuple[tuple[str, int], ...],
     in_closed_window: bool,
+    past_one_way: bool,
     as_planned: str | None,
     detach: bool,
     plan_only: bool,
@@ -120,6 +122,7 @@ def rollout(
             canaries=canaries,
             shares=further,
             floors=floors_of(manifest) | dict(floors),
+            past_one_way=past_one_way,
             closed=() if in_closed_window else manifest.closed,
         ),
     )

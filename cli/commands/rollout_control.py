@@ -8,7 +8,7 @@ import time
 import click
 
 from cli.commands.carrying import carry_out, change, drive_elsewhere, drive_here, told
-from cli.commands.planning import Wish, draft
+from cli.commands.planning import Wish, draft, past_one_way_option
 from cli.fleet import Fleet
 from cli.output import Output, json_option, yes_option
 from cli.ranges import counted
@@ -109,10 +109,19 @@ def abort(output: Output, rollout_id: str, yes: bool, as_json: bool) -> None:
 @click.command()
 @rollout_argument
 @click.option("--reason", default="", help="Why; kept with the rollout.")
+@past_one_way_option
 @yes_option
 @json_option
 @click.pass_obj
-def retry(output: Output, rollout_id: str, reason: str, yes: bool, as_json: bool) -> None:
+def retry(
+    output: Output,
+    *,
+    rollout_id: str,
+    reason: str,
+    past_one_way: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
     """Roll out again to the nodes that did not come along, as it was asked for then.
 
     \b
@@ -134,6 +143,7 @@ def retry(output: Output, rollout_id: str, reason: str, yes: bool, as_json: bool
             limits=ended.limits,
             canaries=CANARIES if ended.kind == "rollout" else 0,
             floors={role: capacity.floor for role, capacity in ended.capacity.items()},
+            past_one_way=past_one_way,
             closed=ended.closed,
         ),
     )

@@ -96,6 +96,7 @@ class Document:
     limits: Limits = Limits()
     capacity: dict[str, Capacity] = field(default_factory=dict)
     closed: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
     plan: str = ""
     driver: str = ""
     state: State = "running"
@@ -137,6 +138,7 @@ def plan_digest(document: Document) -> str:
         "limits": asdict(document.limits),
         "capacity": {role: asdict(capacity) for role, capacity in document.capacity.items()},
         "closed": document.closed,
+        "checks": document.checks,
     }
     return f"p-{_digest('', fixed)[:12]}"
 
@@ -183,6 +185,7 @@ def _read(raw: dict[str, Any]) -> Document:
             "limits": Limits(**raw["limits"]),
             "capacity": {r: Capacity(**said) for r, said in raw.get("capacity", {}).items()},
             "closed": tuple(raw.get("closed", ())),
+            "checks": tuple(raw.get("checks", ())),
             "log": tuple(raw["log"]),
         }
     )

@@ -91,6 +91,25 @@ class WrongState(EvctlError):
     )
 
 
+class SchemasClash(EvctlError):
+    code = "E4012"
+    exit_code = 2
+    explanation = (
+        "Roles say in evctl.yaml which schema versions they read and write. Readers are rolled out "
+        "before writers; here some node would be left that can't read what others would write."
+    )
+
+
+class OneWayChange(EvctlError):
+    code = "E4013"
+    exit_code = 2
+    explanation = (
+        "The release that nodes would go to can't read what is written now. That is usual for a "
+        "rollback past a change of the schema: what was written since would stay unread. "
+        "`--past-one-way` does it all the same."
+    )
+
+
 class RolledBack(EvctlError):
     code = "E4101"
     exit_code = 5

@@ -44,6 +44,8 @@ def _plan_lines(fleet: str, plan: Document, unchanged: int) -> Iterator[str]:
         yield f"  wave {number}/{len(plan.waves)}  {counted(wave)}"
     for role, capacity in plan.capacity.items():
         yield f"  {role:16} never fewer than {capacity.floor} of {capacity.serving} serving"
+    for check in plan.checks:
+        yield f"  schemas          {check}"
     limits = plan.limits
     if plan.kind == "rollout":
         yield (
@@ -86,6 +88,7 @@ def plan_json(named: Collection[str], plan: Document) -> dict[str, Any]:
         "limits": asdict(plan.limits),
         "capacity": {role: asdict(capacity) for role, capacity in plan.capacity.items()},
         "closed": plan.closed,
+        "checks": plan.checks,
         "estimate_s": estimate_s(plan) if moves else 0.0,
         "swaps": len(moves),
     }

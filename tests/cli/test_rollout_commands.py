@@ -50,6 +50,7 @@ def test_a_plan_changes_nothing_and_has_an_exit_code_of_its_own(evctl, nodes, ne
         },
         "capacity": {"web": {"serving": 2, "floor": 1}},
         "closed": [],
+        "checks": [f"{OLD}: its schemas are not known here"],
         "estimate_s": 14.0,
         "swaps": 2,
     }  # fmt: skip

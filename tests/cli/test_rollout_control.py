@@ -108,6 +108,30 @@ def test_in_a_closed_window_nothing_is_begun_unless_told(evctl, world, nodes, mo
     assert evctl("rollback", "--yes").code == 0, "always"
 
 
+def test_back_past_a_one_way_change_only_when_told(evctl, world, nodes, monkeypatch):
+    monkeypatch.chdir(world.app)
+    app = world.app / "evctl.yaml"
+    releases = []
+    for schemas in (
+        "{reads: {cart: [1]}, writes: {cart: 1}}",
+        "{reads: {cart: [1, 2]}, writes: {cart: 2}}",
+    ):
+        app.write_text(app.read_text().replace("{reads: {}, writes: {}}", schemas))
+        releases.append(
+            json.loads(evctl("-q", "release", "--allow-dirty", "--json").out)["release"]
+        )
+        app.write_text(app.read_text().replace(schemas, "{reads: {}, writes: {}}") + "\n")
+        assert _rollout(evctl, releases[-1], "--yes").code == 0
+    planned = json.loads(evctl("rollback", "--plan", "--past-one-way", "--json").out)
+    assert "cart 2: web no longer reads it, as was told" in planned["checks"]
+    back = evctl("rollback", "--yes")
+    assert back.code == 2
+    assert "E4013 web would no longer read cart 2, which web writes now" in back.err
+    assert {nodes.serving[node] for node in WEB} == {releases[1]}
+    assert evctl("rollback", "--yes", "--past-one-way").code == 0
+    assert {nodes.serving[node] for node in WEB} == {releases[0]}
+
+
 def test_a_plan_that_was_looked_at_is_the_one_that_runs(evctl, nodes, new):
     plan = json.loads(_rollout(evctl, new, "--plan", "--json").out)["plan"]
     stale = _rollout(evctl, new, "--yes", "--as-planned", plan, "--canary", "0", "--max-fail", "1")
