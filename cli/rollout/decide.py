@@ -126,7 +126,10 @@ def room_of(document: Document, role: str) -> int:
 
 
 def _is_out(record: NodeRecord, role: str) -> bool:
-    return record.role == role and record.before is not None and record.state in OUT
+    if record.role != role or record.before is None:
+        return False
+    # One that fell silent, and is to be asked again, hasn't answered yet.
+    return record.state in OUT or (record.state == "planned" and record.fault is not None)
 
 
 def _go_back(document: Document) -> Command | Turn:
