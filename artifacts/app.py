@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from artifacts.errors import EvctlError
+from artifacts.gates import read_gate
 from artifacts.windows import check_window
 
 FILE = "evctl.yaml"
@@ -20,7 +21,7 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]{0,26}")
 _APP_KEYS = {
     *("app", "version", "python", "requirements", "include", "exclude", "fleet", "roles", "closed"),
 }
-_ROLE_KEYS = {"command", "listen", "ready_s", "drain_s", "schemas", "tools", "serving_min"}
+_ROLE_KEYS = {"command", "listen", "ready_s", "drain_s", "schemas", "tools", "serving_min", "gates"}
 
 
 class AppError(EvctlError):
@@ -42,7 +43,8 @@ class Tool:
 @dataclass(frozen=True)
 class Role:
     """What a role runs. listen: TCP port. ready_s, drain_s: bounds of a swap. reads, writes:
-    schema versions. tools: by name. serving_min: never fewer nodes serve during a rollout."""
+    schema versions. tools: by name. serving_min: never fewer nodes serve during a rollout.
+    gates: what is compared after each wave, by name."""
 
     name: str
     command: tuple[str, ...]
@@ -53,12 +55,14 @@ class Role:
     writes: dict[str, int]
     tools: dict[str, Tool]
     serving_min: int = 0
+    gates: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """As manifests have it: without tools it is what it was before there were any."""
+        """As manifests have it: what isn't there is left out, as before there was such a thing."""
         facts = asdict(self) | {"command": list(self.command)}
-        if not self.serving_min:
-            del facts["serving_min"]
+        for key in ("serving_min", "gates"):
+            if not facts[key]:
+                del facts[key]
         tools = facts.pop("tools")
         for tool in tools.values():
             tool["command"] = list(tool["command"])
@@ -182,7 +186,19 @@ class _Reader:
             writes=self._writes(schemas, f"{where}.schemas.writes"),
             tools=self._tools(facts, f"{where}.tools"),
             serving_min=self._count(facts, "serving_min", where),
+            gates=self._gates(facts, f"{where}.gates"),
         )
+
+    def _gates(self, facts: dict[str, Any], where: str) -> dict[str, dict[str, Any]]:
+        gates = self._mapping(facts.get("gates", {}), where)
+        for name, raw in gates.items():
+            if not _NAME.fullmatch(name) or name == "all":
+                raise self._wrong(f"{where}.{name}", "must be a lower-case name, and not `all`")
+            try:
+                read_gate(name, self._mapping(raw, f"{where}.{name}"))
+            except ValueError as error:
+                raise self._wrong(f"{where}.{name}", str(error)) from error
+        return gates
 
     def _tools(self, facts: dict[str, Any], where: str) -> dict[str, Tool]:
         tools = {}

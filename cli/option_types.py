@@ -1,8 +1,9 @@
-"""What options take: a duration (`90`, `90s`, `5m`, `1.5h`), a floor (`collector=3`)."""
+"""What options take: a duration (`90`, `90s`, `5m`, `1.5h`), a floor (`collector=3`), a command."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Any
 
 import click
@@ -45,3 +46,20 @@ class Floor(click.ParamType[tuple[str, int]]):
         if not role or not count.isascii() or not count.isdigit() or len(count) > 6:
             self.fail(f"{value!r} must look like collector=3", param, ctx)
         return role, int(count)
+
+
+class Words(click.ParamType[tuple[str, ...]]):
+    """A command, cut into words as a shell does; no shell runs it."""
+
+    name = "command"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        try:
+            words = tuple(shlex.split(value))
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+        if not words:
+            self.fail("it is empty", param, ctx)
+        return words

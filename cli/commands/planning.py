@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from artifacts.errors import EvctlError
+from artifacts.gates import Gate
 from cli.commands.status import ask
 from cli.fleet import Fleet, NodeInfo
 from cli.node_pillar import CHANNEL
@@ -38,6 +39,8 @@ class Wish:
     floors: Mapping[str, int] = field(default_factory=dict)
     past_one_way: bool = False
     closed: tuple[str, ...] = ()
+    gates: Mapping[str, tuple[Gate, ...]] = field(default_factory=dict)
+    gate_command: tuple[str, ...] = ()
 
 
 def draft(fleet: Fleet, wish: Wish) -> Document:
@@ -75,6 +78,8 @@ def draft(fleet: Fleet, wish: Wish) -> Document:
         capacity=capacity,
         closed=wish.closed,
         checks=ordered.checks,
+        gates={role: gates for role, gates in wish.gates.items() if role in capacity},
+        gate_command=wish.gate_command,
     ).planned()
 
 

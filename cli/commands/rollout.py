@@ -7,18 +7,19 @@ import time
 import click
 
 from artifacts.errors import EvctlError
+from artifacts.gates import Gate, read_gate
 from artifacts.manifest import Manifest
 from artifacts.windows import closed_now
 from cli.commands import rollout_control
 from cli.commands.carrying import carry_out
 from cli.commands.planning import Wish, draft, past_one_way_option, refuse_stale
 from cli.fleet import NodeInfo
-from cli.option_types import Duration, Floor
+from cli.option_types import Duration, Floor, Words
 from cli.output import Output, json_option, yes_option
 from cli.ranges import counted, is_whole_fleet, nodes_in
 from cli.rollout import report
 from cli.rollout.document import Limits
-from cli.rollout.errors import WindowClosed
+from cli.rollout.errors import NoSuchGate, WindowClosed
 from cli.rollout.plan import CANARIES, parse_shares
 
 CHANGES_EXIT = 3
@@ -46,6 +47,10 @@ class NotThisRole(EvctlError):
               show_default=True, metavar="N", help="So many may fall silent.")  # fmt: skip
 @click.option("--floor", "floors", type=Floor(), multiple=True, metavar="ROLE=N",
               help="Never fewer than N of a role serving.")  # fmt: skip
+@click.option("--gate", "gates", multiple=True, metavar="NAME",
+              help="What evctl.yaml's roles compare: a gate's name, or all.")  # fmt: skip
+@click.option("--gate-command", type=Words(), metavar="COMMAND",
+              help="Must succeed after each wave; exit code 75 holds it.")  # fmt: skip
 @click.option("--in-closed-window", is_flag=True, help="Although the release's window is closed.")
 @past_one_way_option
 @click.option("--as-planned", metavar="DIGEST", help="Only if the plan is still this one.")
@@ -67,6 +72,8 @@ def rollout(
     max_fail: int,
     max_unreachable: int,
     floors: tuple[tuple[str, int], ...],
+    gates: tuple[str, ...],
+    gate_command: tuple[str, ...] | None,
     in_closed_window: bool,
     past_one_way: bool,
     as_planned: str | None,
@@ -83,6 +90,7 @@ def rollout(
       evctl rollout --range role:collector --to 0.2.0-1a2b3c4d5e6f --plan
       evctl rollout --range 'role:collector,role:processor' --to 0.2.0-1a2b3c4d5e6f --yes
       evctl rollout --range all --to 0.2.0-1a2b3c4d5e6f --waves 1,25%,100% --bake 5m --yes
+      evctl rollout --range role:collector --to 0.2.0-1a2b3c4d5e6f --gate all --bake 2m --yes
       evctl rollout watch R000042
 
     Every node fetches and installs it first. Then one node of each role swaps, one after the
@@ -123,6 +131,8 @@ def rollout(
             shares=further,
             floors=floors_of(manifest) | dict(floors),
             past_one_way=past_one_way,
+            gates=gates_of(manifest, gates),
+            gate_command=gate_command or (),
             closed=() if in_closed_window else manifest.closed,
         ),
     )
@@ -151,6 +161,27 @@ def floors_of(manifest: Manifest) -> dict[str, int]:
     return {
         name: role["serving_min"] for name, role in manifest.roles.items() if "serving_min" in role
     }
+
+
+def gates_of(manifest: Manifest, names: tuple[str, ...]) -> dict[str, tuple[Gate, ...]]:
+    """Role → its gates of these names. NoSuchGate."""
+    every = {
+        role: tuple(read_gate(name, raw) for name, raw in facts.get("gates", {}).items())
+        for role, facts in manifest.roles.items()
+    }
+    known = {gate.name for gates in every.values() for gate in gates}
+    for name in names:
+        if name not in known and name != "all":
+            raise NoSuchGate(
+                f"{manifest.release} has no gate {name}",
+                why=f"it has {', '.join(sorted(known)) or 'none'}",
+                next_step="evctl rollout --gate all, or add it under `gates` in evctl.yaml",
+            )
+    chosen = {
+        role: tuple(gate for gate in gates if "all" in names or gate.name in names)
+        for role, gates in every.items()
+    }
+    return {role: gates for role, gates in chosen.items() if gates}
 
 
 def _refuse_closed(windows: tuple[str, ...]) -> None:

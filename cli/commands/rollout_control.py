@@ -145,6 +145,8 @@ def retry(
             floors={role: capacity.floor for role, capacity in ended.capacity.items()},
             past_one_way=past_one_way,
             closed=ended.closed,
+            gates=ended.gates,
+            gate_command=ended.gate_command,
         ),
     )
     if not as_json:

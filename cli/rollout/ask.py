@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
 
+from cli.rollout.bench import Bench, Nodes
 from cli.rollout.decide import Answer, Command
-from cli.rollout.document import Limits
+from cli.rollout.document import Document
 from cli.salt_client import Return
 
 CHECK_EVERY_S = 0.5
 
 
-class Nodes(Protocol):
-    """Who can be asked: salt_client.SaltClient."""
-
-    def call(
-        self,
-        nodes: Collection[str],
-        function: str,
-        kwargs: Mapping[str, Any],
-        timeout_s: float,
-    ) -> Iterator[Return]: ...
-
-
 def ask(
-    nodes: Nodes, command: Command, limits: Limits, overtaken: Callable[[], bool]
+    nodes: Nodes, command: Command, document: Document, overtaken: Callable[[], bool]
 ) -> Iterator[tuple[str, Answer]]:
     """Each node's answer, as it comes. A check that is overtaken ends early, without the answers
     of those that were still to prove themselves."""
+    limits = document.limits
     if command.action == "check":
-        yield from _check(nodes, command, limits, overtaken)
+        yield from _check(nodes, command, document, overtaken)
         return
     function, limit_s = {
         "prefetch": ("evrelease.prefetch", limits.prefetch_s),
@@ -45,18 +34,27 @@ def ask(
 
 
 def _check(
-    nodes: Nodes, command: Command, limits: Limits, overtaken: Callable[[], bool]
+    nodes: Nodes, command: Command, document: Document, overtaken: Callable[[], bool]
 ) -> Iterator[tuple[str, Answer]]:
-    """The gate: every node of the wave serves the release, again and again for `bake_s`."""
-    until = time.monotonic() + limits.bake_s
+    """The gate: every node of the wave serves the release, again and again for `bake_s`; then what
+    its role's gates compare must be right, and as long as too little came for that it goes on."""
+    limits = document.limits
+    bench = Bench(nodes, command, document)
+    baked_at = time.monotonic() + limits.bake_s
     waiting = dict(command.releases)
     while waiting:
-        last_round = time.monotonic() >= until
+        is_baked = time.monotonic() >= baked_at
         for returned in nodes.call(list(waiting), "evrelease.status", {}, limits.status_s):
             answer = healthy(returned, command.releases[returned.node])
-            if last_round or not answer.ok:
+            if not answer.ok:
                 del waiting[returned.node]
                 yield returned.node, answer
+        if is_baked and waiting:
+            judged = bench.judge(list(waiting))
+            held = any(answer.held for answer in judged.values())
+            if not held or time.monotonic() >= baked_at + limits.hold_s:
+                yield from judged.items()
+                return
         if waiting:
             if overtaken():
                 return

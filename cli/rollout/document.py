@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from artifacts.gates import Gate
 from cli.rollout.errors import DocumentChanged
 
 Kind = Literal["rollout", "rollback"]
@@ -59,13 +60,15 @@ class NodeRecord:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on what nodes are waited for, how long a wave must stay healthy (seconds), and how
-    many nodes of the whole rollout may fail, or fall silent, before all go back."""
+    """Bounds on what nodes are waited for, how long a wave must stay healthy, and how much longer
+    its gates may wait for traffic (seconds); and how many nodes of the whole rollout may fail, or
+    fall silent, before all go back."""
 
     prefetch_s: float = 300.0
     swap_s: float = 120.0
     status_s: float = 15.0
     bake_s: float = 1.0
+    hold_s: float = 60.0
     max_fail: int = 0
     max_unreachable: int = 0
 
@@ -97,6 +100,8 @@ class Document:
     capacity: dict[str, Capacity] = field(default_factory=dict)
     closed: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
+    gates: dict[str, tuple[Gate, ...]] = field(default_factory=dict)
+    gate_command: tuple[str, ...] = ()
     plan: str = ""
     driver: str = ""
     state: State = "running"
@@ -139,6 +144,8 @@ def plan_digest(document: Document) -> str:
         "capacity": {role: asdict(capacity) for role, capacity in document.capacity.items()},
         "closed": document.closed,
         "checks": document.checks,
+        "gates": {role: [asdict(gate) for gate in gates] for role, gates in document.gates.items()},
+        "gate_command": document.gate_command,
     }
     return f"p-{_digest('', fixed)[:12]}"
 
@@ -186,6 +193,11 @@ def _read(raw: dict[str, Any]) -> Document:
             "capacity": {r: Capacity(**said) for r, said in raw.get("capacity", {}).items()},
             "closed": tuple(raw.get("closed", ())),
             "checks": tuple(raw.get("checks", ())),
+            "gates": {
+                role: tuple(Gate(**{**gate, "series": tuple(gate["series"])}) for gate in gates)
+                for role, gates in raw.get("gates", {}).items()
+            },
+            "gate_command": tuple(raw.get("gate_command", ())),
             "log": tuple(raw["log"]),
         }
     )

@@ -19,7 +19,8 @@ from dataclasses import replace
 from typing import Any
 
 from artifacts.errors import EvctlError
-from cli.rollout.ask import Nodes, ask
+from cli.rollout.ask import ask
+from cli.rollout.bench import Nodes
 from cli.rollout.decide import Answer, Command, Turn, begin, decide, observe, turn, wanted
 from cli.rollout.document import FINAL, Document
 from cli.rollout.documents import Documents, Kept
@@ -184,7 +185,7 @@ class _Driver:
     def _ask(self, command: Command) -> dict[str, Answer]:
         """By node; each is told as it comes."""
         answers: dict[str, Answer] = {}
-        for node, answer in ask(self._nodes, command, self.document.limits, self._is_overtaken):
+        for node, answer in ask(self._nodes, command, self.document, self._is_overtaken):
             answers[node] = answer
             facts = {
                 "node": node,

@@ -110,6 +110,15 @@ class OneWayChange(EvctlError):
     )
 
 
+class NoSuchGate(EvctlError):
+    code = "E4014"
+    exit_code = 2
+    explanation = (
+        "`--gate NAME` is one of the `gates` that the release's evctl.yaml has under a role, or "
+        "`all` of them."
+    )
+
+
 class RolledBack(EvctlError):
     code = "E4101"
     exit_code = 5

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from artifacts.gates import Gate
 from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output, echo
 from cli.ranges import counted, fold
 from cli.rollout.document import Document, NodeRecord
@@ -46,6 +47,10 @@ def _plan_lines(fleet: str, plan: Document, unchanged: int) -> Iterator[str]:
         yield f"  {role:16} never fewer than {capacity.floor} of {capacity.serving} serving"
     for check in plan.checks:
         yield f"  schemas          {check}"
+    for role, gates in plan.gates.items():
+        yield f"  {role:16} gates: {', '.join(map(gate_says, gates))}"
+    if plan.gate_command:
+        yield f"  Gate: {' '.join(plan.gate_command)}"
     limits = plan.limits
     if plan.kind == "rollout":
         yield (
@@ -65,6 +70,12 @@ def estimate_s(plan: Document) -> float:
     if plan.kind == "rollback":
         return len(plan.waves) * (WAVE_S + plan.limits.bake_s)
     return PREFETCH_S + len(plan.waves) * (WAVE_S + plan.limits.bake_s)
+
+
+def gate_says(gate: Gate) -> str:
+    bounds = [f"at most {gate.at_most:g}"] if gate.at_most is not None else []
+    bounds += [f"worse by {gate.worse_by:g} at most"] if gate.worse_by is not None else []
+    return f"{gate.name} ({', '.join(bounds)})"
 
 
 def _moves(nodes: Mapping[str, NodeRecord]) -> dict[tuple[str, str | None, str], int]:
@@ -89,6 +100,8 @@ def plan_json(named: Collection[str], plan: Document) -> dict[str, Any]:
         "capacity": {role: asdict(capacity) for role, capacity in plan.capacity.items()},
         "closed": plan.closed,
         "checks": plan.checks,
+        "gates": {role: [asdict(gate) for gate in gates] for role, gates in plan.gates.items()},
+        "gate_command": plan.gate_command,
         "estimate_s": estimate_s(plan) if moves else 0.0,
         "swaps": len(moves),
     }
@@ -144,7 +157,7 @@ def _answer(facts: dict[str, Any]) -> tuple[str, str]:
             f" ({result['seconds']:.1f} s)" if "seconds" in result else ""
         )
     if action == "check":
-        return GOOD, f"{node}: healthy"
+        return GOOD, " · ".join([f"{node}: healthy", *result.get("gates", [])])
     took = f" in {result['total_s']:.1f} s" if "total_s" in result else ""
     short = "" if result.get("drained", True) else ", drain cut short"
     return GOOD, f"{node}: serves {result.get('to') or result.get('release')}{took}{short}"

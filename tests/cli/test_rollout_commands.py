@@ -46,10 +46,12 @@ def test_a_plan_changes_nothing_and_has_an_exit_code_of_its_own(evctl, nodes, ne
         "waves": [["web-01"], ["web-02"]],
         "limits": {
             "prefetch_s": 300.0, "swap_s": 120.0, "status_s": 15.0, "bake_s": 0.0, "max_fail": 0,
-            "max_unreachable": 0,
+            "max_unreachable": 0, "hold_s": 60.0,
         },
         "capacity": {"web": {"serving": 2, "floor": 1}},
         "closed": [],
+        "gates": {},
+        "gate_command": [],
         "checks": [f"{OLD}: its schemas are not known here"],
         "estimate_s": 14.0,
         "swaps": 2,

@@ -6,12 +6,14 @@ import json
 import os
 import signal
 import time
+from functools import partialmethod
 
 import pytest
 
 import cli.commands.rollout
 from cli.fleet import Fleet
 from cli.rollout import control
+from cli.rollout.document import Limits
 from cli.salt_client import SILENT
 from tests.cli.conftest import RanHere
 from tests.rollout.documents_of import OLD
@@ -130,6 +132,46 @@ def test_back_past_a_one_way_change_only_when_told(evctl, world, nodes, monkeypa
     assert {nodes.serving[node] for node in WEB} == {releases[1]}
     assert evctl("rollback", "--yes", "--past-one-way").code == 0
     assert {nodes.serving[node] for node in WEB} == {releases[0]}
+
+
+def test_gates_of_the_release(evctl, world, nodes, monkeypatch):
+    """A canary that too little comes to is held, and the traffic that comes then lets it pass."""
+    monkeypatch.chdir(world.app)
+    app = world.app / "evctl.yaml"
+    gates = "    gates: {errors: {bad: bad, all: every, worse_by: 0.01}}\n    tools:"
+    app.write_text(app.read_text().replace("    tools:", gates))
+    new = json.loads(evctl("-q", "release", "--allow-dirty", "--json").out)["release"]
+    unknown = _rollout(evctl, new, "--gate", "speed", "--yes")
+    assert unknown.code == 2
+    assert "has no gate speed\n  why: it has errors" in unknown.err
+    came = [0]
+
+    def pages(_node: str, release: str) -> dict[str, str]:
+        came[0] += 1000
+        return {release: f"every {came[0] if came[0] > 10_000 else 3}\nbad 0\n"}
+
+    nodes.pages = pages
+    monkeypatch.setattr(Limits, "__init__", partialmethod(Limits.__init__, hold_s=0.0))
+    assert (
+        "gates: errors (worse by 0.01 at most)"
+        in _rollout(evctl, new, "--gate", "all", "--plan").err
+    )
+    held = _rollout(evctl, new, "--gate", "all", "--yes")
+    assert held.code == 9
+    assert "web-01: errors: 0 of 50: too few to judge" in held.err
+    came[0] = 20_000
+    resumed = evctl("rollout", "resume", "R000001")
+    assert resumed.code == 0
+    assert "web-01: healthy · errors: 0, the old 0" in resumed.err
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [("true", 0), ("false", 5), ("sh -c 'exit 75'", 9), ("'", 2), ("", 2)]
+)
+def test_a_command_as_a_gate(*, evctl, nodes, new, monkeypatch, command, code):
+    monkeypatch.setattr(Limits, "__init__", partialmethod(Limits.__init__, hold_s=0.0))
+    ran = _rollout(evctl, new, "--yes", "--gate-command", command)
+    assert ran.code == code
 
 
 def test_a_plan_that_was_looked_at_is_the_one_that_runs(evctl, nodes, new):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from artifacts.gates import Gate
 from cli.rollout.document import Document, Kind, Limits, NodeRecord
 from cli.rollout.plan import capacities, waves, waves_back
 
@@ -19,6 +20,8 @@ def document_of(
     before: Mapping[str, str | None] | None = None,
     fleet: Mapping[str, int] | None = None,
     floors: Mapping[str, int] | None = None,
+    gates: Mapping[str, tuple[Gate, ...]] | None = None,
+    gate_command: tuple[str, ...] = (),
     **limits: Any,
 ) -> Document:
     """A planned rollout from OLD to NEW of these nodes (node → role)."""
@@ -40,6 +43,8 @@ def document_of(
         created_at=1000.0,
         nodes=nodes,
         waves=plan(roles, fleet or sizes, capacity=capacity),
-        limits=Limits(**{"bake_s": 0.0, **limits}),
+        limits=Limits(**{"bake_s": 0.0, "hold_s": 0.0, **limits}),
         capacity=capacity,
+        gates=dict(gates or {}),
+        gate_command=gate_command,
     ).planned()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from artifacts.gates import read_gate
 from artifacts.objects import StoreUnreachable, open_objects
 from cli.rollout import control
 from cli.rollout import drive as driving
@@ -291,6 +292,54 @@ def test_an_abort_in_the_middle_of_a_bake_takes_all_back(documents):
     assert ended.state == "aborted"
     assert set(fleet.serving.values()) == {OLD}
     assert documents.desired().nodes == {"web-1": OLD}
+
+
+ERRORS = read_gate("errors", {"bad": "bad", "all": "every", "worse_by": 0.01})
+
+
+def _pages(bad_share: float, each: int):
+    looks = 0
+
+    def pages(_node: str, release: str) -> dict[str, str]:
+        nonlocal looks
+        looks += 1
+        bad = bad_share * each * looks if release == NEW else 0
+        return {release: f"every {each * looks}\nbad {bad}\n"}
+
+    return pages
+
+
+def test_a_canary_that_does_worse_than_the_others_goes_back(documents):
+    fleet = FakeFleet.of(ROLES, pages=_pages(bad_share=0.2, each=100))
+    ended = _roll_out(documents, fleet, gates={"web": (ERRORS,)})
+    assert ended.state == "rolled_back"
+    assert fleet.swapped() == ["web-1"]
+    assert ended.nodes["web-1"].error["what"] == "did not pass its gate"
+
+
+def test_a_canary_without_traffic_is_held_and_resumed_when_there_is_some(documents):
+    fleet = FakeFleet.of(ROLES, pages=_pages(bad_share=0.0, each=1))
+    held = _roll_out(documents, fleet, gates={"web": (ERRORS,)})
+    assert held.state == "paused"
+    assert "too few to judge" in held.note
+    assert fleet.swapped() == ["web-1"]
+    fleet.pages = _pages(bad_share=0.0, each=100)
+    documents.change(documents.load("R000001"), control.resume)
+    assert drive(documents, fleet, "R000001", lambda *_: None).state == "converged"
+
+
+def test_a_gate_waits_for_traffic_as_long_as_it_may(documents):
+    looks = []
+
+    def pages(node: str, release: str) -> dict[str, str]:
+        looks.append(node)
+        came = 1000 * (looks.count(node) - 1) if looks.count("web-1") > 3 else 0
+        return {release: f"every {came}\nbad 0\n"}
+
+    ended = _roll_out(
+        documents, FakeFleet.of(ROLES, pages=pages), gates={"web": (ERRORS,)}, hold_s=60.0
+    )
+    assert ended.state == "converged"
 
 
 def test_nodes_that_may_be_silent_are_gone_on_without_and_wanted_to_come_along(documents):
