@@ -13,12 +13,12 @@ from dataclasses import replace
 
 import click
 
+from cli.commands.status import client_of
 from cli.fleet import Fleet
 from cli.output import NOTE, Output
 from cli.rollout import control, report
 from cli.rollout.document import FINAL, Document
 from cli.rollout.drive import drive, start
-from cli.salt_client import SaltClient
 
 DETACHED_EXIT = 130
 
@@ -45,8 +45,7 @@ def carry_out(
 
 def drive_here(output: Output, fleet: Fleet, rollout_id: str, *, as_json: bool) -> None:
     """Drive it in this process. Ctrl-C on a terminal asks what is to become of it."""
-    config = fleet.config
-    client = SaltClient(config.salt_master_config, config.network_namespace)
+    client = client_of(fleet)
     watch = report.Watch(output, as_json=as_json)
     while True:
         try:

@@ -40,7 +40,8 @@ def _check(
     its role's gates compare must be right, and as long as too little came for that it goes on."""
     limits = document.limits
     bench = Bench(nodes, command, document)
-    baked_at = time.monotonic() + limits.bake_s
+    began = time.monotonic()
+    baked_at = began + limits.bake_s
     waiting = dict(command.releases)
     while waiting:
         is_baked = time.monotonic() >= baked_at
@@ -58,7 +59,13 @@ def _check(
         if waiting:
             if overtaken():
                 return
-            time.sleep(CHECK_EVERY_S)
+            time.sleep(_until_next_look(time.monotonic(), began, baked_at))
+
+
+def _until_next_look(now: float, began: float, baked_at: float) -> float:
+    """Looks are `CHECK_EVERY_S` apart, however long they take, and one is when the bake ends."""
+    next_look = began + ((now - began) // CHECK_EVERY_S + 1) * CHECK_EVERY_S
+    return max(0.0, (min(next_look, baked_at) if now < baked_at else next_look) - now)
 
 
 def answer_of(returned: Return) -> Answer:

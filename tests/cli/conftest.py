@@ -17,7 +17,6 @@ import click
 import pytest
 import yaml
 
-import cli.commands.carrying
 import cli.commands.status
 from artifacts.trust import new_signing_key
 from cli.main import evctl as command_line
@@ -177,8 +176,7 @@ class RanHere:
 @pytest.fixture
 def nodes(monkeypatch) -> FakeFleet:
     fake = FakeFleet.of(NODES)
-    for module in (cli.commands.carrying, cli.commands.status):
-        monkeypatch.setattr(module, "SaltClient", lambda *_: fake)
+    monkeypatch.setattr(cli.commands.status, "SaltClient", lambda *_: fake)
     return fake
 
 

@@ -249,15 +249,14 @@ def test_a_closed_terminal_stops_nothing_and_being_terminated_is_told(
     """In a process of its own, which gets the signal when its first node is asked to swap."""
     driver = (
         "import os, signal, sys\n"
-        "import cli.commands.carrying, cli.commands.status\n"
+        "import cli.commands.status\n"
         "from cli.main import run\n"
         "from tests.rollout.fake_fleet import FakeFleet\n"
         "def get(node, function, release):\n"
         "    if (node, function) == ('web-01', 'evrelease.converge'):\n"
         f"        os.kill(os.getpid(), signal.{sent})\n"
         "fake = FakeFleet.of(['web-01', 'web-02'], before_each=get)\n"
-        "for module in (cli.commands.carrying, cli.commands.status):\n"
-        "    module.SaltClient = lambda *_: fake\n"
+        "cli.commands.status.SaltClient = lambda *_: fake\n"
         "sys.exit(run(sys.argv[1:]))\n"
     )
     options = ["rollout", "--range", "role:web", "--to", new, "--bake", "0", "--yes"]

@@ -10,7 +10,7 @@ from functools import partialmethod
 
 import pytest
 
-import cli.commands.rollout
+import cli.commands.carrying
 from cli.fleet import Fleet
 from cli.rollout import control
 from cli.rollout.document import Limits

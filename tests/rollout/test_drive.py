@@ -13,6 +13,7 @@ from artifacts.gates import read_gate
 from artifacts.objects import StoreUnreachable, open_objects
 from cli.rollout import control
 from cli.rollout import drive as driving
+from cli.rollout.ask import _until_next_look
 from cli.rollout.document import Document
 from cli.rollout.documents import Documents
 from cli.rollout.drive import drive, start
@@ -292,6 +293,14 @@ def test_an_abort_in_the_middle_of_a_bake_takes_all_back(documents):
     assert ended.state == "aborted"
     assert set(fleet.serving.values()) == {OLD}
     assert documents.desired().nodes == {"web-1": OLD}
+
+
+def test_looks_are_as_far_apart_however_long_they_take_and_one_is_at_the_bakes_end():
+    assert _until_next_look(now=100.3, began=100.0, baked_at=101.0) == pytest.approx(0.2)
+    assert _until_next_look(now=100.8, began=100.0, baked_at=101.0) == pytest.approx(0.2)
+    assert _until_next_look(now=100.8, began=100.0, baked_at=100.9) == pytest.approx(0.1)
+    assert _until_next_look(now=101.2, began=100.0, baked_at=101.0) == pytest.approx(0.3)
+    assert _until_next_look(now=100.0, began=100.0, baked_at=100.0) == pytest.approx(0.5)
 
 
 ERRORS = read_gate("errors", {"bad": "bad", "all": "every", "worse_by": 0.01})
