@@ -30,9 +30,13 @@ COMMANDS = {
     "fleet": ("cli.commands.fleet", "What the fleet is: nodes, roles, keys, what they should run."),
     "range": ("cli.commands.range", "Which nodes an expression names."),
     "status": ("cli.commands.status", "What each node serves, as the node itself says."),
+    "drift": ("cli.commands.drift", "Which nodes don't serve what they should."),
     "lab": ("cli.commands.lab", "A fleet of real nodes on this machine."),
     "key": ("cli.commands.key", "Keys that sign releases."),
-    "explain": ("cli.commands.explain", "What an error's code means."),
+    "explain": (
+        "cli.commands.explain",
+        "What an error's code means; why a node is on its release.",
+    ),
 }
 
 

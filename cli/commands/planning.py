@@ -86,7 +86,7 @@ def draft(fleet: Fleet, wish: Wish) -> Document:
 def _order(fleet: Fleet, records: Mapping[str, NodeRecord], *, past_one_way: bool) -> Order:
     """By the schemas that the releases' manifests name. One that can't be had now, with a registry
     that is away, keeps nobody from going back; that it wasn't compared is said."""
-    found = _Manifests(fleet)
+    found = Manifests(fleet)
     changes: dict[str, Change] = {}
     for node in fleet.nodes().values():
         if not node.role:
@@ -104,7 +104,7 @@ def _order(fleet: Fleet, records: Mapping[str, NodeRecord], *, past_one_way: boo
     return replace(ordered, checks=(*ordered.checks, *missing))
 
 
-class _Manifests:
+class Manifests:
     """What releases say of roles, and nodes should run; each read once. missing: not to be had."""
 
     def __init__(self, fleet: Fleet) -> None:
@@ -163,7 +163,7 @@ def serving_now(fleet: Fleet, nodes: list[str], silent_max: int = 0) -> dict[str
             next_step="evctl status; or leave them out of the range: "
             f"'…!{[*silent, *failed][0]}'; or --max-unreachable {len(silent)}",
         )
-    roles, wanted = fleet.nodes(), _Manifests(fleet)
+    roles, wanted = fleet.nodes(), Manifests(fleet)
     return {
         node: wanted.wanted(node, roles[node].role or "") if node in silent else said["release"]
         for node, said in found.items()

@@ -147,10 +147,10 @@ def _answer(facts: dict[str, Any]) -> tuple[str, str]:
     node, action = facts["node"], facts["action"]
     if facts["silent"]:
         return UNKNOWN, f"{node}: no answer to {action}"
-    if not facts["ok"]:
-        return BAD, f"{node}: {action} failed\n{evidence(facts.get('error') or {}, '           ')}"
     if facts.get("held"):
         return UNKNOWN, f"{node}: held: {facts['held']}"
+    if not facts["ok"]:
+        return BAD, f"{node}: {action} failed\n{evidence(facts.get('error') or {}, '           ')}"
     result = facts.get("result") or {}
     if action == "prefetch":
         return GOOD, f"{node}: has it" + (
@@ -176,7 +176,7 @@ def evidence(error: Mapping[str, Any], indent: str) -> str:
 
 def show_end(output: Output, document: Document) -> None:
     figures = summary(document)
-    glyph = output.mark(GOOD if document.state == "converged" else BAD)
+    glyph = output.mark({"converged": GOOD, "paused": UNKNOWN}.get(document.state, BAD))
     echo(
         f"{glyph} {document.id} {document.state} · {figures['swaps']} swaps · "
         f"{figures['duration_s']:.1f} s"

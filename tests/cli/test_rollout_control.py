@@ -300,3 +300,53 @@ def test_detached_it_goes_on_in_a_process_of_its_own(evctl, world, nodes, new):
     while documents.holder("web-01", time.time()):
         assert time.monotonic() < until
     assert evctl("rollout", "resume", "R000001").code == 0
+
+
+def test_drift_is_found_and_mended_when_told(evctl, world, nodes, new):
+    assert evctl("drift", "--range", "role:web").code == 3, "no rollout and no channel wants it"
+    _rollout(evctl, new, "--yes", "--reason", "because")
+    assert evctl("drift", "--range", "role:web").code == 0
+    nodes.serving["web-02"] = OLD
+    ran = evctl("drift", "--range", "role:web")
+    assert ran.code == 3
+    assert f"✗ web-02               drifted  serves {OLD}, should {new}" in ran.out
+    assert evctl("drift", "--range", "role:web", "--mend").code == 2, "nobody can be asked"
+    nodes.wanted = {"web-02": new}
+    mended = evctl("drift", "--range", "role:web", "--mend", "--yes", "--json")
+    assert mended.code == 0
+    assert json.loads(mended.out)["nodes"]["web-02"] == {
+        "state": "right", "serves": new, "should": new, "rollout": None,
+    }  # fmt: skip
+    nodes.fails = {("web-01", STATUS): SILENT}
+    assert evctl("drift", "--range", "role:web").code == 7
+
+
+def test_a_node_that_is_being_changed_has_not_drifted(evctl, world, nodes, new):
+    seen = []
+
+    def look() -> None:
+        seen.append(evctl("drift", "--range", "web-01", "--json"))
+
+    _at(nodes, ("web-01", CONVERGE), look)
+    _rollout(evctl, new, "--yes")
+    assert seen[0].code == 0
+    assert json.loads(seen[0].out)["nodes"]["web-01"]["rollout"] == "R000001"
+
+
+def test_why_a_node_is_on_its_release(evctl, world, nodes, new):
+    nodes.fails = {("web-01", CONVERGE): DIED}
+    _rollout(evctl, new, "--yes", "--reason", "first try")
+    nodes.fails = {}
+    _rollout(evctl, new, "--yes")
+    ran = evctl("explain", "web-01")
+    assert ran.code == 0
+    assert f"web-01 serves {new}\n  should serve {new}, by R000002\n" in ran.out
+    assert "failed, rollout rolled_back" in ran.out
+    assert "first try\n    E1101 the new generation died at start" in ran.out
+    nodes.serving["web-01"] = OLD
+    assert "evctl drift --range web-01 --mend" in evctl("explain", "web-01").out
+    said = json.loads(evctl("explain", "web-01", "--json").out)
+    assert (said["decided_by"], said["rollouts"]) == ("R000002", ["R000002", "R000001"])
+    assert json.loads(evctl("explain", "db-01", "--json").out)["decided_by"] == "stable"
+    assert evctl("explain", "web-99").code == 2
+    assert evctl("explain", "E9999").code == 2

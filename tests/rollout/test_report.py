@@ -116,6 +116,10 @@ EVENTS = [
     ("check", {"nodes": ["web-1"]}),
     ("answer", {"node": "web-1", "action": "check", "ok": True, "silent": False}),
     ("answer", {"node": "web-1", "action": "check", "ok": False, "silent": True}),
+    ("answer", {"node": "web-2", "action": "check", "ok": False, "silent": False,
+                "held": "errors: 3 of 50: too few to judge"}),
+    ("answer", {"node": "web-2", "action": "check", "ok": True, "silent": False,
+                "result": {"gates": ["errors: 0, the old 0"]}}),
     ("revert", {"nodes": ["web-1"]}),
     ("rolled_back", {}),
 ]  # fmt: skip
@@ -138,6 +142,8 @@ def test_progress_in_words(capsys):
         "● wave 1/2: waiting for the gate of web-1",
         "✔ web-1: healthy",
         "? web-1: no answer to check",
+        "? web-2: held: errors: 3 of 50: too few to judge",
+        "✔ web-2: healthy · errors: 0, the old 0",
         "● going back on web-1",
     ):
         assert words in shown.err
