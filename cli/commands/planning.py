@@ -65,6 +65,7 @@ def draft(fleet: Fleet, wish: Wish) -> Document:
         capacity=capacity,
         stages=ordered.stages,
     )
+    gates = {role: gates for role, gates in wish.gates.items() if role in capacity}
     return Document(
         id="",
         kind=wish.kind,
@@ -78,8 +79,9 @@ def draft(fleet: Fleet, wish: Wish) -> Document:
         capacity=capacity,
         closed=wish.closed,
         checks=ordered.checks,
-        gates={role: gates for role, gates in wish.gates.items() if role in capacity},
+        gates=gates,
         gate_command=wish.gate_command,
+        beside={n.id: n.role for n in nodes.values() if n.role in gates and n.id not in records},
     ).planned()
 
 

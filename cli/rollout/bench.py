@@ -43,8 +43,12 @@ class Bench:
             for node, record in document.nodes.items()
             if record.role in roles and record.before and record.state in ("planned", "prefetched")
         }
+        self._beside = [n for n, role in document.beside.items() if role in roles]
         self._gated = [n for n in command.releases if document.nodes[n].role in roles]
         self._start = self._pages()
+        for node in self._beside:
+            if len(serves := list(self._start.get(node, {}))) == 1:
+                self._old[node] = serves[0]
 
     def judge(self, nodes: list[str]) -> dict[str, Answer]:
         """By node: it passed, it failed, or it is held."""
@@ -60,16 +64,20 @@ class Bench:
         self, role: str, nodes: list[str], end: Mapping[str, Mapping[str, str]]
     ) -> Iterator[Verdict]:
         def of_role(releases: Mapping[str, str], among: Collection[str]) -> dict[str, str]:
-            return {n: releases[n] for n in among if self._document.nodes[n].role == role}
+            return {n: releases[n] for n in among if self._role(n) == role}
 
         new = spans_of(self._start, end, of_role(self._command.releases, nodes))
         old = spans_of(self._start, end, of_role(self._old, self._old))
         for gate in self._document.gates.get(role, ()):
             yield judge(gate, new, old)
 
+    def _role(self, node: str) -> str:
+        record = self._document.nodes.get(node)
+        return record.role if record else self._document.beside[node]
+
     def _pages(self) -> dict[str, dict[str, str]]:
         """Node → release → its page of metrics."""
-        asked = [*self._gated, *self._old]
+        asked = dict.fromkeys((*self._gated, *self._old, *self._beside))
         limit_s = self._document.limits.status_s
         return {
             returned.node: returned.data.get("result") or {}

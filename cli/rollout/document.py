@@ -102,6 +102,7 @@ class Document:
     checks: tuple[str, ...] = ()
     gates: dict[str, tuple[Gate, ...]] = field(default_factory=dict)
     gate_command: tuple[str, ...] = ()
+    beside: dict[str, str] = field(default_factory=dict)
     plan: str = ""
     driver: str = ""
     state: State = "running"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -160,6 +162,18 @@ def test_new_and_old_nodes_are_looked_at_at_the_same_time():
     assert not failed.ok
     assert "worse by more than" in failed.error["why"]
     assert "too few" in _bench(Serving(new_bad=0, each=1)).held
+
+
+def test_nodes_on_which_nothing_changes_are_compared_with_too():
+    document = document_of({"web-1": "web"}, gates={"web": (ERRORS,)}).with_node(
+        "web-1", state="swapped"
+    )
+    fleet = FakeFleet.of(["web-1", "web-9", "db-1"], pages=Serving(new_bad=5))
+    fleet.serving["web-1"] = NEW
+    document = replace(document, beside={"web-9": "web", "db-1": "db"}).planned()
+    answer = Bench(fleet, Command("check", {"web-1": NEW}), document).judge(["web-1"])["web-1"]
+    assert "the old 0: worse by more than 0.01" in answer.error["why"]
+    assert "db-1" not in {node for node, *_ in fleet.asked}
 
 
 @pytest.mark.parametrize(
