@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output, echo
 from cli.ranges import counted, fold
 from cli.rollout.document import Document, NodeRecord
 from cli.rollout.errors import Aborted, NotRolledBack, Partial, Paused, RolledBack
+from cli.rollout.table import Table
 
 
 def show_range(output: Output, nodes: Collection[str]) -> None:
@@ -108,13 +110,19 @@ def plan_json(named: Collection[str], plan: Document) -> dict[str, Any]:
 
 
 class Watch:
-    """What happens, as it happens: a line a change, or a JSON object a line."""
+    """What happens, as it happens: a table on a terminal, else a line a change, or a JSON object a
+    line."""
 
     def __init__(self, output: Output, *, as_json: bool) -> None:
         self._output = output
         self._as_json = as_json
+        live = not as_json and not output.quiet and sys.stderr.isatty()
+        self._table = Table() if live else None
 
     def event(self, document: Document, event: str, facts: dict[str, Any]) -> None:
+        if self._table:
+            self._table.event(document, event, facts)
+            return
         if self._as_json:
             line = {"at": round(time.time(), 3), "rollout": document.id, "event": event, **facts}
             echo(json.dumps(line))
