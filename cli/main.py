@@ -31,6 +31,8 @@ COMMANDS = {
     "range": ("cli.commands.range", "Which nodes an expression names."),
     "status": ("cli.commands.status", "What each node serves, as the node itself says."),
     "drift": ("cli.commands.drift", "Which nodes don't serve what they should."),
+    "lock": ("cli.commands.lock", "Let no rollout begin on nodes; which are locked."),
+    "unlock": ("cli.commands.unlock", "Let rollouts begin on them again."),
     "lab": ("cli.commands.lab", "A fleet of real nodes on this machine."),
     "key": ("cli.commands.key", "Keys that sign releases."),
     "explain": (

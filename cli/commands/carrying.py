@@ -19,6 +19,7 @@ from cli.output import NOTE, Output
 from cli.rollout import control, report
 from cli.rollout.document import FINAL, Document
 from cli.rollout.drive import drive, start
+from cli.rollout.errors import NodesLocked
 
 DETACHED_EXIT = 130
 
@@ -57,6 +58,8 @@ def drive_here(output: Output, fleet: Fleet, rollout_id: str, *, as_json: bool) 
             if isinstance(interrupt, _Terminated) or not sys.stdin.isatty():
                 raise
             _after_interrupt(output, fleet, rollout_id)
+        except NodesLocked:
+            raise  # someone else drives it
         except Exception:
             _say_how_to_go_on(output, fleet, rollout_id)
             raise

@@ -9,9 +9,10 @@ from typing import Any
 
 from artifacts.objects import ObjectConflict, ObjectMissing, ObjectStore
 from cli.rollout.document import FINAL, Document, decode, encode
-from cli.rollout.errors import DocumentChanged, NodesLocked, UnknownRollout
+from cli.rollout.errors import DocumentChanged, NodesHeld, NodesLocked, UnknownRollout
 
 DESIRED = "desired.json"
+HOLDS = "holds.json"
 LOCKS = "locks.json"
 ATTEMPTS_MAX = 50
 
@@ -175,6 +176,30 @@ class Documents:
                 for node, held in locks.items()
             },
         )
+
+    def hold(self, nodes: Iterable[str], operator: str, reason: str, now: float) -> None:
+        """No rollout may begin on these nodes: an operator's own lock, without an end."""
+        held = {"operator": operator, "reason": reason, "at": round(now, 3)}
+        self._update(HOLDS, lambda holds: {**holds, **dict.fromkeys(nodes, held)})
+
+    def let_go(self, nodes: Iterable[str]) -> None:
+        gone = set(nodes)
+        self._update(HOLDS, lambda holds: {n: h for n, h in holds.items() if n not in gone})
+
+    def holds(self) -> dict[str, dict[str, Any]]:
+        """Node → {"operator", "reason", "at"}."""
+        return dict(sorted(self._read(HOLDS)[0].items()))
+
+    def refuse_held_by_hand(self, nodes: Iterable[str]) -> None:
+        """NodesHeld when an operator has locked one."""
+        holds = self.holds()
+        for node in nodes:
+            if held := holds.get(node):
+                raise NodesHeld(
+                    f"{node} is locked by {held['operator']}",
+                    why=held["reason"],
+                    next_step=f"evctl unlock --range {node}, or leave it out of the range",
+                )
 
     def _read(self, key: str) -> tuple[dict[str, Any], str | None]:
         try:

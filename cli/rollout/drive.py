@@ -41,8 +41,9 @@ class _Overtaken(Exception):
 def start(
     documents: Documents, make: Callable[[str], Document], now: Callable[[], float]
 ) -> Document:
-    """Keep a new rollout, and take its nodes for it; a driver is still to come. NodesLocked: then
-    it has ended before it began."""
+    """Keep a new rollout, and take its nodes for it; a driver is still to come. NodesHeld.
+    NodesLocked: then it has ended before it began."""
+    documents.refuse_held_by_hand(make("").nodes)
     kept = documents.create(lambda rollout_id: make(rollout_id).logged(now(), "planned"))
     rollout = kept.document
     try:

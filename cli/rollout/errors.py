@@ -27,6 +27,15 @@ class NodesLocked(EvctlError):
     )
 
 
+class NodesHeld(EvctlError):
+    code = "E4015"
+    exit_code = 8
+    explanation = (
+        "An operator has locked some of these nodes with `evctl lock`, and said why. No rollout "
+        "and no rollback begins on them until `evctl unlock`."
+    )
+
+
 class DocumentChanged(EvctlError):
     code = "E4004"
     exit_code = 8

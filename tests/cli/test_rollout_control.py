@@ -350,3 +350,19 @@ def test_why_a_node_is_on_its_release(evctl, world, nodes, new):
     assert json.loads(evctl("explain", "db-01", "--json").out)["decided_by"] == "stable"
     assert evctl("explain", "web-99").code == 2
     assert evctl("explain", "E9999").code == 2
+
+
+def test_on_locked_nodes_nothing_begins(evctl, nodes, new):
+    assert evctl("lock", "--range", "web-02").code == 2, "it says no reason"
+    locked = evctl("lock", "--range", "web-02", "--reason", "new disks", "--json")
+    assert json.loads(locked.out)["locked"]["web-02"]["reason"] == "new disks"
+    refused = _rollout(evctl, new, "--yes")
+    assert refused.code == 8
+    assert "E4015 web-02 is locked by" in refused.err
+    assert "why: new disks" in refused.err
+    assert not nodes.swapped()
+    assert json.loads(evctl("rollouts", "--json").out) == {"rollouts": []}
+    assert "new disks" in evctl("lock").out
+    assert evctl("unlock", "--range", "web-02").code == 0
+    assert evctl("lock").out == ""
+    assert _rollout(evctl, new, "--yes").code == 0
