@@ -70,6 +70,16 @@ class Node:
             "disk_free_bytes": shutil.disk_usage(_existing(layout.releases)).free,
         }
 
+    def metrics(self) -> dict[str, str]:
+        """Release → the page that its generation answers at /metrics; those that answer."""
+        role = self.config.role
+        pages = {}
+        for generation in self._generations(role) if role else ():
+            socket = self.services.admin_socket(role or "", generation.release)
+            if (answer := ask(socket, "/metrics", ASK_S)).status == 200:
+                pages[generation.release] = answer.body.decode("utf-8", "replace")
+        return pages
+
     def prefetch(self, release: str) -> dict[str, Any]:
         """Fetch, verify and install a release: see install.prefetch."""
         with self._changing("prefetch"):
@@ -197,7 +207,7 @@ def run(function: str, config_path: str, **kwargs: Any) -> dict[str, Any]:
     }
 
 
-FUNCTIONS = ("status", "prefetch", "activate", "converge", "rollback", "prune", "tool")
+FUNCTIONS = ("status", "metrics", "prefetch", "activate", "converge", "rollback", "prune", "tool")
 _TAKES = {
     "prefetch": {"release"},
     "activate": {"release"},

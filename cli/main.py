@@ -30,9 +30,15 @@ COMMANDS = {
     "fleet": ("cli.commands.fleet", "What the fleet is: nodes, roles, keys, what they should run."),
     "range": ("cli.commands.range", "Which nodes an expression names."),
     "status": ("cli.commands.status", "What each node serves, as the node itself says."),
+    "drift": ("cli.commands.drift", "Which nodes don't serve what they should."),
+    "lock": ("cli.commands.lock", "Let no rollout begin on nodes; which are locked."),
+    "unlock": ("cli.commands.unlock", "Let rollouts begin on them again."),
     "lab": ("cli.commands.lab", "A fleet of real nodes on this machine."),
     "key": ("cli.commands.key", "Keys that sign releases."),
-    "explain": ("cli.commands.explain", "What an error's code means."),
+    "explain": (
+        "cli.commands.explain",
+        "What an error's code means; why a node is on its release.",
+    ),
 }
 
 
@@ -114,7 +120,8 @@ def evctl(context: click.Context, fleet: Path | None, no_color: bool, quiet: boo
     Exit codes:
       0 done   1 our own fault   2 usage   3 --plan --exit-code found changes
       4 not allowed, not trusted   5 failed and rolled back   6 failed, not rolled back
-      7 nodes silent   8 locked, or changed meanwhile
+      7 partial: nodes silent or left behind   8 locked, or changed meanwhile   9 paused
+      130 stopped with Ctrl-C, or detached: the work goes on
     """
     context.obj = Output(fleet=fleet, color=False if no_color else None, quiet=quiet)
     if context.invoked_subcommand is None:

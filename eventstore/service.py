@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from eventstore.collector.handlers import refusal
 from eventstore.collector.health import PATHS, Health
 from eventstore.collector.reply import Reply, text
 from eventstore.errors import EngineUnavailable, EventStoreError, Refused, SettingsError
-from eventstore.metrics import Counter
+from eventstore.metrics import Counter, Histogram
 from eventstore.settings import Settings
 
 log = logging.getLogger("eventstore.service")
@@ -188,6 +189,7 @@ class _App:
         self.connections: Connections | None = None  # the public ones
         self._role = role
         self._requests = Counter("ev_requests_total", "Requests answered.", "code")
+        self._times = Histogram("ev_request_seconds", "How long requests took to answer.")
         self._health = Health(
             identity={
                 "role": process.role,
@@ -197,7 +199,7 @@ class _App:
             },
             unready=self._unready,
             notice=role.notice,
-            counters=lambda: [self._requests, *role.counters()],
+            counters=lambda: [self._requests, self._times, *role.counters()],
             gauges=self._gauges,
         )
 
@@ -205,6 +207,7 @@ class _App:
         if request.path in PATHS:
             reply = self._health_answer(request)
         else:
+            began_s = time.perf_counter()
             try:
                 reply = await self._role.handle(request)
             except Refused as refused:
@@ -216,6 +219,7 @@ class _App:
                 fault = "a fault of ours; it is in the log"
                 reply = refusal(Refused(500, "fault", fault, "send it again later"))
             self._requests.add(label=str(reply.status))
+            self._times.observe(time.perf_counter() - began_s)
         # Here and not later: when the headers are being written it is too late to say it.
         if self.draining:
             reply.force_close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import click
@@ -9,7 +11,7 @@ import click
 from cli.fleet import Fleet
 from cli.output import BAD, GOOD, UNKNOWN, Output, json_option
 from cli.ranges import nodes_in
-from cli.rollout.drive import answer_of
+from cli.rollout.ask import answer_of
 from cli.salt_client import SaltClient
 
 STATUS_S = 15.0
@@ -48,9 +50,19 @@ def status(context: click.Context, expression: str | None, as_json: bool) -> Non
         context.exit(SILENT_EXIT)
 
 
+def client_of(fleet: Fleet) -> SaltClient:
+    """One for the whole command: connecting to the master takes longer than asking a node."""
+    return _client(SaltClient, fleet.config.salt_master_config, fleet.config.network_namespace)
+
+
+@cache
+def _client(kind: type[SaltClient], config: Path, network: str | None) -> SaltClient:
+    return kind(config, network)
+
+
 def ask(fleet: Fleet, nodes: list[str]) -> dict[str, dict[str, Any]]:
     """Node → its status, with `state`: serving, idle, silent or failed."""
-    client = SaltClient(fleet.config.salt_master_config, fleet.config.network_namespace)
+    client = client_of(fleet)
     found: dict[str, dict[str, Any]] = {}
     for returned in client.call(nodes, "evrelease.status", {}, STATUS_S):
         answer = answer_of(returned)
