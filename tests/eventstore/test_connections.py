@@ -59,7 +59,7 @@ async def held_in_the_middle_of_a_head(connection: Connection, reader, writer) -
 
 async def during_a_long_turn_of_the_loop(_: Connection, reader, writer) -> None:  # type: ignore[no-untyped-def]
     writer.write(HEAD + REST)
-    time.sleep(2 * SHORT_S)  # noqa: ASYNC251 - the loop is busy with something else
+    time.sleep(2 * SHORT_S)  # the loop is busy with something else
     await served(reader, writer, b"")
 
 
