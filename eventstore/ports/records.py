@@ -47,7 +47,7 @@ class Enriched:
 
     Per event, in order: windows, the start of the one it counts in (Unix seconds); name_codes, an
     index into names; keys, shape (n, 2), what recognises a client's retry among those of the same
-    key_minutes (zeros: nothing does). dead: events of the pack that are unusable; they are stored
+    key_spans (zeros: nothing does). dead: events of the pack that are unusable; they are stored
     as dead letters and never visible. view: what transforms have made of the events (see
     processing/view.py); times_seen: as how many events each is seen and counted; None: as one.
     """
@@ -60,7 +60,7 @@ class Enriched:
     names: Sequence[str]
     name_codes: npt.NDArray[np.uint32]
     keys: Int64s
-    key_minutes: Int64s
+    key_spans: Int64s
     dead: Sequence[DeadLetter] = ()
     view: bytes = b""
     times_seen: Sequence[int] | None = None

@@ -10,7 +10,7 @@ from eventstore.ports import DeadLetter, Enriched
 from eventstore.processing import sidecar
 from eventstore.processing.columns import Columns, Death
 from eventstore.processing.enrichments import ENRICHMENTS, Enrichment
-from eventstore.processing.identity import keys_of, minutes_of
+from eventstore.processing.identity import keys_of, spans_of
 from eventstore.processing.transform_worker import Transformed
 from eventstore.processing.transformer import Transformer
 from eventstore.settings import Settings
@@ -70,7 +70,7 @@ def enrich(
         names=names.values,
         name_codes=names.codes,
         keys=keys_of([one.client_id for one in fields], pack.tags.get("source", endpoint)),
-        key_minutes=minutes_of(stated),
+        key_spans=spans_of(stated),
         dead=_dead_letters(pack, columns),
         view=made.view,
         times_seen=made.times,

@@ -1,4 +1,5 @@
-"""What recognises a client's retry: a hash of its own id, and the minute that the event states.
+"""What recognises a client's retry: a hash of its own id, and the ten seconds that the event
+states.
 
 128 bits: two of ten billion different ids are taken for the same with a chance of 1 in 10^18.
 """
@@ -14,8 +15,8 @@ from eventstore.times import UNSTATED
 
 Int64s = npt.NDArray[np.int64]
 NO_KEY = bytes(16)
-UNDATED = -(1 << 40)  # the minute of events that state none
-MINUTE_MS = 60_000
+UNDATED = -(1 << 40)  # the span of events that state none
+SPAN_MS = 10_000
 
 
 def keys_of(ids: Sequence[object], source: str) -> Int64s:
@@ -31,6 +32,6 @@ def keys_of(ids: Sequence[object], source: str) -> Int64s:
     return np.frombuffer(b"".join(hashed), dtype=np.int64).reshape(-1, 2)
 
 
-def minutes_of(stated: Int64s) -> Int64s:
-    """The minute that each event states, as its client's clock had it."""
-    return np.where(stated == UNSTATED, UNDATED, stated // MINUTE_MS)
+def spans_of(stated: Int64s) -> Int64s:
+    """The span of time that each event states, as its client's clock had it."""
+    return np.where(stated == UNSTATED, UNDATED, stated // SPAN_MS)

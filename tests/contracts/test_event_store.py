@@ -25,7 +25,7 @@ def enriched(
     counted: list[CountKey],
     ids: list[str | None] | None = None,
     pack_id: UUID | None = None,
-    minutes: list[int] | None = None,
+    spans: list[int] | None = None,
 ) -> Enriched:
     """A pack whose events count for these keys; ids: the client's own."""
     names = sorted({key.name for key in counted})
@@ -38,7 +38,7 @@ def enriched(
         names=names,
         name_codes=np.array([names.index(key.name) for key in counted], dtype=np.uint32),
         keys=keys_of(ids or [None] * len(counted), "web"),
-        key_minutes=np.array(minutes or [0] * len(counted), dtype=np.int64),
+        key_spans=np.array(spans or [0] * len(counted), dtype=np.int64),
     )
 
 
@@ -96,10 +96,8 @@ class EventStoreContract:
         assert [one.hidden for one in store.packs()] == [{1, 2}]
         assert store.partials(600).counts == Counter({A: 1})
 
-    def test_other_sources_and_minutes_and_events_without_ids_are_their_own(
-        self, store: EventStore
-    ):
-        one = enriched([A, A, A, A], ["x", "x", None, None], minutes=[0, 1, 0, 0])
+    def test_other_sources_and_spans_and_events_without_ids_are_their_own(self, store: EventStore):
+        one = enriched([A, A, A, A], ["x", "x", None, None], spans=[0, 1, 0, 0])
         other = replace(enriched([A], ["x"]), keys=keys_of(["x"], "ios"))
         store.put([one, other])
         assert [one.hidden for one in store.packs()] == [frozenset(), frozenset()]

@@ -13,7 +13,7 @@ from eventstore.backends.embedded import key_index
 from eventstore.backends.embedded.key_index import SCHEMA, KeyIndex, Probe, Segment
 
 Claims = list[list[tuple[int, int]]]
-# Few minutes and few keys, so that most of them come again; half of the keys differ by halves only.
+# Few spans and few keys, so that most of them come again; half of the keys differ by halves only.
 claims = st.lists(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 60)), min_size=1, max_size=30),
     min_size=1,
@@ -46,8 +46,8 @@ def claim(
     index: KeyIndex, connection: sqlite3.Connection, some: list[tuple[int, int]]
 ) -> list[bool]:
     connection.execute("BEGIN IMMEDIATE")
-    minutes = np.array([minute for minute, _ in some], dtype=np.int64)
-    known = index.claim(connection, minutes, keys_of([n for _, n in some])).tolist()
+    spans = np.array([span for span, _ in some], dtype=np.int64)
+    known = index.claim(connection, spans, keys_of([n for _, n in some])).tolist()
     connection.execute("COMMIT")
     return known
 

@@ -84,7 +84,7 @@ def test_enriching_is_a_pure_function_of_the_pack(settings: Settings):
     enriched = enrich(pack.pack_id, pack.body, rules)
     assert pickle.dumps(enriched) == pickle.dumps(enrich(pack.pack_id, pack.body, rules))
     assert enriched.keys.any(axis=1).tolist() == [True, False, False, False]
-    assert enriched.key_minutes.tolist() == [NOW_MS // 60_000 - 2, *[UNDATED] * 3]
+    assert enriched.key_spans.tolist() == [(NOW_MS - 61_000) // 10_000, *[UNDATED] * 3]
     assert enriched.counts({1, 2, 3}) == {(NOW_MS // 1000 - 120, "/v1/events", "click"): 1}
     assert [letter.index for letter in enriched.dead] == [2, 3]
     assert [letter.body for letter in enriched.dead] == events[2:]

@@ -1,11 +1,11 @@
 """Which client keys were stored already: exact, for ever, at hundreds of thousands a second.
 
-A key is 128 bits of hash and the minute that its event states for itself. A client's retry states
-the same minute, so only keys of one minute are compared, and what is hot is small. On disk, in the
-store's own transactions: each put adds a run of new keys to the open segment of their minute; a
-full segment is sorted into chunks. In memory, a cache of what is committed and of nothing else: a
-Bloom filter for each segment, and half of each key in open ones. A filter only ever suspects; a
-suspect is looked up.
+A key is 128 bits of hash and the span, ten seconds of time, that its event states for itself. A
+client's retry states the same, so only keys of one span are compared, and what is hot is small. On
+disk, in the store's own transactions: each put adds a run of new keys to the open segment of their
+span; a full segment is sorted into chunks. In memory, a cache of what is committed and of nothing
+else: a Bloom filter for each segment, and half of each key in open ones. A filter only ever
+suspects; a suspect is looked up.
 """
 
 import sqlite3
@@ -23,11 +23,11 @@ Row = tuple[int, int, int, int | None, bytes]  # of key_runs
 
 SCHEMA = (
     # first: of a closed segment's chunk, its first key's first half; NULL: a run as it was put
-    "CREATE TABLE key_runs (id INTEGER PRIMARY KEY AUTOINCREMENT, minute INTEGER NOT NULL,"
+    "CREATE TABLE key_runs (id INTEGER PRIMARY KEY AUTOINCREMENT, span INTEGER NOT NULL,"
     " segment INTEGER NOT NULL, first INTEGER, keys BLOB NOT NULL)",
-    "CREATE INDEX key_runs_by_minute ON key_runs (minute, segment, first)",
-    "CREATE TABLE key_segments (minute INTEGER NOT NULL, segment INTEGER NOT NULL,"
-    " keys INTEGER NOT NULL, PRIMARY KEY (minute, segment)) WITHOUT ROWID",
+    "CREATE INDEX key_runs_by_span ON key_runs (span, segment, first)",
+    "CREATE TABLE key_segments (span INTEGER NOT NULL, segment INTEGER NOT NULL,"
+    " keys INTEGER NOT NULL, PRIMARY KEY (span, segment)) WITHOUT ROWID",
 )
 SEGMENT_KEYS = 1 << 19  # 8 MiB: what is held while one is closed
 CHUNK_KEYS = 1 << 13  # 128 KiB: what it costs to look one suspect up
@@ -36,22 +36,20 @@ WORDS_MIN = 1 << 6
 CACHE_BYTES_MAX = 48 << 20
 MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads all bits upwards
 
-RUNS_SINCE = "SELECT id, minute, segment, first, keys FROM key_runs WHERE id > ? ORDER BY id"
-RUNS_OF = "SELECT id, minute, segment, first, keys FROM key_runs WHERE minute = ? ORDER BY id"
+RUNS_SINCE = "SELECT id, span, segment, first, keys FROM key_runs WHERE id > ? ORDER BY id"
+RUNS_OF = "SELECT id, span, segment, first, keys FROM key_runs WHERE span = ? ORDER BY id"
 RUN = "SELECT keys FROM key_runs WHERE id = ?"
 CHUNK = (
-    "SELECT keys FROM key_runs WHERE minute = ? AND segment = ? AND first <= ?"
+    "SELECT keys FROM key_runs WHERE span = ? AND segment = ? AND first <= ?"
     " ORDER BY first DESC LIMIT 1"
 )
-KEYS_OF = "SELECT keys FROM key_segments WHERE minute = ? AND segment = ?"
-OPEN_RUNS = "SELECT keys FROM key_runs WHERE minute = ? AND segment = ? AND first IS NULL"
-DELETE_OPEN = "DELETE FROM key_runs WHERE minute = ? AND segment = ? AND first IS NULL"
-ADD_RUN = "INSERT INTO key_runs (minute, segment, first, keys) VALUES (?, ?, ?, ?)"
-LAST_SEGMENT = (
-    "SELECT segment, keys FROM key_segments WHERE minute = ? ORDER BY segment DESC LIMIT 1"
-)
+KEYS_OF = "SELECT keys FROM key_segments WHERE span = ? AND segment = ?"
+OPEN_RUNS = "SELECT keys FROM key_runs WHERE span = ? AND segment = ? AND first IS NULL"
+DELETE_OPEN = "DELETE FROM key_runs WHERE span = ? AND segment = ? AND first IS NULL"
+ADD_RUN = "INSERT INTO key_runs (span, segment, first, keys) VALUES (?, ?, ?, ?)"
+LAST_SEGMENT = "SELECT segment, keys FROM key_segments WHERE span = ? ORDER BY segment DESC LIMIT 1"
 COUNT_KEYS = (
-    "INSERT INTO key_segments VALUES (?, ?, ?) ON CONFLICT (minute, segment)"
+    "INSERT INTO key_segments VALUES (?, ?, ?) ON CONFLICT (span, segment)"
     " DO UPDATE SET keys = excluded.keys"
 )
 
@@ -68,9 +66,11 @@ class Probe:
     def among(self, words: Words) -> Bools:
         """Which of the keys may be in the filter."""
         last = np.uint64(len(words) - 1)
-        found: Bools = np.ones(len(self._bits[0]), dtype=np.bool_)
-        for place, bits in zip(self._places, self._bits, strict=True):
-            found &= (words[place & last] & bits) == bits
+        (place, second_place), (bits, second_bits) = self._places, self._bits
+        found: Bools = (words[place & last] & bits) == bits
+        maybe = np.flatnonzero(found)  # few: the second word is looked at for these only
+        bits = second_bits[maybe]
+        found[maybe] = (words[second_place[maybe] & last] & bits) == bits
         return found
 
     def add_to(self, words: Words) -> None:
@@ -144,23 +144,23 @@ class KeyIndex:
     ) -> None:
         self._segment_keys = segment_keys
         self._cache_bytes_max = cache_bytes_max
-        self._minutes: OrderedDict[int, dict[int, Segment]] = OrderedDict()
+        self._spans: OrderedDict[int, dict[int, Segment]] = OrderedDict()
         self._seen_id = 0
 
-    def claim(self, connection: sqlite3.Connection, minutes: Int64s, keys: Int64s) -> Bools:
+    def claim(self, connection: sqlite3.Connection, spans: Int64s, keys: Int64s) -> Bools:
         """Which keys were there before, in the store or earlier in this very call; from now on all
-        of them are. minutes: shape (n,); keys: shape (n, 2)."""
+        of them are. spans: shape (n,); keys: shape (n, 2)."""
         self._catch_up(connection)
         known: Bools = np.zeros(len(keys), dtype=np.bool_)
-        for minute in np.unique(minutes).tolist():
-            places = np.flatnonzero(minutes == minute)
+        for span in np.unique(spans).tolist():
+            places = np.flatnonzero(spans == span)
             places = places[_order(keys[places])]
             ordered = keys[places]
-            found = self._stored(connection, minute, ordered)
+            found = self._stored(connection, span, ordered)
             found[1:] |= (ordered[1:] == ordered[:-1]).all(axis=1)
             known[places] = found
             if not found.all():
-                self._add(connection, minute, ordered[~found])
+                self._add(connection, span, ordered[~found])
         self._forget()
         return known
 
@@ -168,45 +168,42 @@ class KeyIndex:
         """Takes in what was committed since, by this process or another."""
         for row in connection.execute(RUNS_SINCE, (self._seen_id,)):
             self._seen_id = row[0]
-            if row[1] in self._minutes:
-                self._take_in(connection, self._minutes[row[1]], row)
+            if row[1] in self._spans:
+                self._take_in(connection, self._spans[row[1]], row)
 
-    def _segments(self, connection: sqlite3.Connection, minute: int) -> dict[int, Segment]:
-        segments = self._minutes.get(minute)
+    def _segments(self, connection: sqlite3.Connection, span: int) -> dict[int, Segment]:
+        segments = self._spans.get(span)
         if segments is None:
-            segments = self._minutes[minute] = {}
-            for row in connection.execute(RUNS_OF, (minute,)):
+            segments = self._spans[span] = {}
+            for row in connection.execute(RUNS_OF, (span,)):
                 self._take_in(connection, segments, row)
-        self._minutes.move_to_end(minute)
+        self._spans.move_to_end(span)
         return segments
 
     def _take_in(
         self, connection: sqlite3.Connection, segments: dict[int, Segment], row: Row
     ) -> None:
-        row_id, minute, number, first, blob = row
+        row_id, span, number, first, blob = row
         segment = segments.setdefault(number, Segment())
         if first is None:
             segment.add_run(row_id, _halves(blob)[0].copy())
             return
         if not segment.closed:
-            (keys,) = connection.execute(KEYS_OF, (minute, number)).fetchone()
+            (keys,) = connection.execute(KEYS_OF, (span, number)).fetchone()
             segment.close(keys, self._segment_keys)
         if not segment.whole:
             segment.add(_halves(blob)[0])
 
-    def _stored(self, connection: sqlite3.Connection, minute: int, keys: Int64s) -> Bools:
+    def _stored(self, connection: sqlite3.Connection, span: int, keys: Int64s) -> Bools:
         found: Bools = np.zeros(len(keys), dtype=np.bool_)
         probe = Probe(keys[:, 0])
-        for number, segment in self._segments(connection, minute).items():
+        for number, segment in self._segments(connection, span).items():
             suspected = ~found if segment.words is None else probe.among(segment.words) & ~found
             suspects = np.flatnonzero(suspected)
             if not len(suspects):
                 continue
             if segment.closed:
-                for place in suspects:
-                    key = keys[place]
-                    row = connection.execute(CHUNK, (minute, number, int(key[0]))).fetchone()
-                    found[place] = row is not None and _holds(row[0], keys[place : place + 1])[0]
+                found[suspects] = _in_chunks(connection, span, number, keys[suspects])
                 continue
             for row_id, halves in segment.runs.items():
                 at = np.searchsorted(halves, keys[suspects, 0])
@@ -216,21 +213,21 @@ class KeyIndex:
                     found[alike] |= _holds(blob, keys[alike])
         return found
 
-    def _add(self, connection: sqlite3.Connection, minute: int, keys: Int64s) -> None:
-        number, count = connection.execute(LAST_SEGMENT, (minute,)).fetchone() or (0, 0)
+    def _add(self, connection: sqlite3.Connection, span: int, keys: Int64s) -> None:
+        number, count = connection.execute(LAST_SEGMENT, (span,)).fetchone() or (0, 0)
         if count >= self._segment_keys:
-            _close(connection, minute, number)
+            _close(connection, span, number)
             number, count = number + 1, 0
-        connection.execute(ADD_RUN, (minute, number, None, _encoded(keys)))
-        connection.execute(COUNT_KEYS, (minute, number, count + len(keys)))
+        connection.execute(ADD_RUN, (span, number, None, _encoded(keys)))
+        connection.execute(COUNT_KEYS, (span, number, count + len(keys)))
 
     def _forget(self) -> None:
-        """The minutes that were asked for least recently; of the last one, the oldest filters."""
-        held = sum(one.bytes for segments in self._minutes.values() for one in segments.values())
-        while held > self._cache_bytes_max and len(self._minutes) > 1:
-            _, segments = self._minutes.popitem(last=False)
+        """The spans that were asked for least recently; of the last one, the oldest filters."""
+        held = sum(one.bytes for segments in self._spans.values() for one in segments.values())
+        while held > self._cache_bytes_max and len(self._spans) > 1:
+            _, segments = self._spans.popitem(last=False)
             held -= sum(one.bytes for one in segments.values())
-        for segments in self._minutes.values():
+        for segments in self._spans.values():
             for segment in segments.values():
                 if held > self._cache_bytes_max and segment.closed:
                     held -= segment.bytes
@@ -246,21 +243,36 @@ def _order(keys: Int64s) -> npt.NDArray[np.intp]:
     return order
 
 
-def _close(connection: sqlite3.Connection, minute: int, number: int) -> None:
+def _close(connection: sqlite3.Connection, span: int, number: int) -> None:
     """Sorts a full segment's runs into chunks, where a key is found by reading one of them."""
     # Column by column, and nothing held longer than needed: a processor's memory peaks here.
-    runs = [_halves(blob) for (blob,) in connection.execute(OPEN_RUNS, (minute, number))]
+    runs = [_halves(blob) for (blob,) in connection.execute(OPEN_RUNS, (span, number))]
     first, second = map(np.concatenate, zip(*runs, strict=True))
     del runs
     order = np.argsort(first, kind="stable")
     first = first[order]
     second = second[order]
-    connection.execute(DELETE_OPEN, (minute, number))
+    connection.execute(DELETE_OPEN, (span, number))
     # Keys that are half alike stay in one chunk.
     starts = np.unique(np.searchsorted(first, first[::CHUNK_KEYS]))
     for start, end in pairwise([*starts.tolist(), len(first)]):
         chunk = first[start:end].tobytes() + second[start:end].tobytes()
-        connection.execute(ADD_RUN, (minute, number, int(first[start]), chunk))
+        connection.execute(ADD_RUN, (span, number, int(first[start]), chunk))
+
+
+def _in_chunks(connection: sqlite3.Connection, span: int, number: int, keys: Int64s) -> Bools:
+    """Which of the keys a closed segment holds. They ascend, so each chunk is read once."""
+    found: Bools = np.zeros(len(keys), dtype=np.bool_)
+    start = 0
+    while start < len(keys):  # ends: start grows
+        end = start + 1
+        row = connection.execute(CHUNK, (span, number, int(keys[start, 0]))).fetchone()
+        if row is not None:
+            last = _halves(row[0])[0][-1]
+            end = max(end, int(np.searchsorted(keys[:, 0], last, side="right")))
+            found[start:end] = _holds(row[0], keys[start:end])
+        start = end
+    return found
 
 
 def _encoded(keys: Int64s) -> bytes:

@@ -49,7 +49,7 @@ SCHEMA = (
     *passages.SCHEMA,
     *ledger_table.SCHEMA,
 )
-VERSION = 3
+VERSION = 4
 SEQ_MAX = (1 << 63) - 1
 PACKS_A_READ = 64
 LETTERS_A_READ = 256
@@ -107,9 +107,9 @@ class EmbeddedStore:
         if not packs:
             return again
         keys = np.concatenate([pack.keys for pack in packs])
-        minutes = np.concatenate([pack.key_minutes for pack in packs])
+        spans = np.concatenate([pack.key_spans for pack in packs])
         keyed = np.flatnonzero(keys[:, 0] | keys[:, 1])
-        known = keyed[self._keys.claim(connection, minutes[keyed], keys[keyed])]
+        known = keyed[self._keys.claim(connection, spans[keyed], keys[keyed])]
         if len(known):
             starts = np.cumsum([0, *(len(pack.keys) for pack in packs)])
             of_pack = np.searchsorted(starts, known, side="right") - 1
