@@ -6,9 +6,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import BaseRequest, RequestPayloadError
 
 from eventstore.collector.codings import too_large
-from eventstore.collector.committer import overloaded
 from eventstore.collector.connections import connection_of
 from eventstore.collector.fairness import Shares
+from eventstore.collector.refusals import overloaded
 from eventstore.errors import Refused
 
 REQUEST_BYTES = 8 << 10  # what one in flight costs beside what was sent, as measured

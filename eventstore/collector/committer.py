@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import msgspec
 
 from eventstore import packing
+from eventstore.collector import refusals
 from eventstore.collector.fairness import Shares, Turns
 from eventstore.collector.outlet import Outlet
 from eventstore.errors import EngineUnavailable, QueueFull, Refused
@@ -113,10 +114,10 @@ class Committer:
         waiting = Waiting(kind, tenant, events, size, shares, done)
         with self._lock:
             if not self._requests.take(tenant, 1):
-                raise _no_room()
+                raise refusals.no_room()
             if not self._bytes.take(tenant, size):
                 self._requests.give_back(tenant, 1)
-                raise _no_room()
+                raise refusals.no_room()
             self._waiting.add(tenant, waiting, size)
         if not self._telling:  # the thread learns once of all that this turn of the loop brings
             self._telling = True
@@ -141,7 +142,7 @@ class Committer:
         while self._unanswered and self._unanswered[0][0] < late:
             _, done = self._unanswered.popleft()
             if not done.done():
-                done.set_exception(_late())
+                done.set_exception(refusals.late())
         if self._thread.is_alive():
             self._loop.call_later(LOOK_S, self._refuse_late)
 
@@ -149,7 +150,7 @@ class Committer:
         """Raises what submit() would, before any work is spent on a body of this size."""
         with self._lock:
             if not (self._requests.fits(tenant, 1) and self._bytes.fits(tenant, size)):
-                raise _no_room()
+                raise refusals.no_room()
 
     def close(self) -> None:
         """Commits what waits and ends the thread; blocks for at most one commit's patience."""
@@ -164,15 +165,15 @@ class Committer:
                 answers = self._commit(batch)
             except QueueFull as error:
                 # Full is not broken: the collector is ready as soon as the queue has drained.
-                self._answer_refused(batch, overloaded(str(error)))
+                self._answer_refused(batch, refusals.overloaded(str(error)))
             except EngineUnavailable as error:
                 log.error("commit failed: %s", error)
                 self._failed(str(error))
-                self._answer_refused(batch, _unavailable())
+                self._answer_refused(batch, refusals.unavailable())
             except Exception:
                 log.exception("commit failed: a fault of ours")
                 self._failed("commit failed: a fault of ours")
-                self._answer_refused(batch, _unavailable())
+                self._answer_refused(batch, refusals.unavailable())
             else:
                 self._error = ""
                 self._loop.call_soon_threadsafe(_resolve, answers)
@@ -264,32 +265,3 @@ def _refuse(batch: list[Waiting], refused: Refused) -> None:
     for waiting in batch:
         if not waiting.done.done():
             waiting.done.set_exception(refused)
-
-
-def overloaded(reason: str, *, close: bool = False) -> Refused:
-    """Too much at once; the format may say it in its own protocol's way."""
-    return Refused(429, "overloaded", reason, "send it again later", retry_after_s=1, close=close)
-
-
-def _no_room() -> Refused:
-    return overloaded("too many requests wait for their commit")
-
-
-def _late() -> Refused:
-    return Refused(
-        503,
-        "commit_slow",
-        "the commit took too long: the events may or may not have been kept",
-        "send it again with the same ids",
-        retry_after_s=1,
-    )
-
-
-def _unavailable() -> Refused:
-    return Refused(
-        503,
-        "queue_unavailable",
-        "the queue cannot take events now",
-        "send it again later",
-        retry_after_s=1,
-    )

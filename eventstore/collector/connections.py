@@ -22,6 +22,7 @@ from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 from aiohttp.web import RequestPayloadError as BrokenBody
 from aiohttp.web_protocol import ERROR, _ErrInfo
 
+from eventstore.collector.one_task import OneTask
 from eventstore.settings import Settings
 
 LINGERING_S = 2.0  # for what still comes of a body that was refused: its sender reads after writing
@@ -89,7 +90,7 @@ class Connections(Server):
             cast(Connection, one).go_on()
 
 
-class Connection(RequestHandler):
+class Connection(OneTask):
     """aiohttp's protocol of one connection, within bounds. head_bytes: of the headers of the
     request that is being handled."""
 
@@ -124,38 +125,7 @@ class Connection(RequestHandler):
         self._head_late: asyncio.TimerHandle | None = None
         self._answer_late: asyncio.TimerHandle | None = None
 
-    async def start(self) -> None:
-        """One request after another, as aiohttp's own does it, but all in the connection's task: a
-        task for each costs more than to parse it."""
-        while self._keepalive and not (self._close or self._force_close):
-            if not self._messages:
-                self._waiter = self._loop.create_future()
-                try:
-                    await self._waiter
-                finally:
-                    self._waiter = None
-                continue  # it may have gone since
-            self._request_in_progress = True
-            try:
-                await self._answer_next()
-            except ConnectionError:
-                break  # the client has gone
-            except BaseException:
-                self.force_close()
-                raise
-            finally:
-                self._current_request = None
-                self._request_in_progress = False
-                if self._handler_waiter is not None:  # somebody shuts down
-                    self._handler_waiter.set_result(None)
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-            if self._keepalive_handle is None:
-                self._process_keepalive()
-        if self.transport is not None:
-            self.transport.close()
-
     async def _answer_next(self) -> None:
-        """A method of its own, so that nothing of a request stays while the next is awaited."""
         message, body = self._messages.popleft()
         if self._parser is not None:
             self._parser.message_consumed()
@@ -271,10 +241,6 @@ class Connection(RequestHandler):
         self._held = False
         if not (self._reading_paused or self._buffer_paused):
             self._resume_transport_reading()
-
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        if self._reading_paused:  # aiohttp asks with each body, and resuming has its price
-            super().resume_reading(resume_parser)
 
     def _resume_transport_reading(self) -> None:
         if not self._held:
