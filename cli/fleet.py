@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from cli.rollout.documents import Documents
 
 ENVIRONMENT = "EVCTL_FLEET"
 SYSTEM_WIDE = Path("/etc/evctl/fleet.yaml")
+DEFAULT_CHANNEL = "stable"
 
 
 class FleetError(EvctlError):
@@ -57,12 +59,15 @@ class FleetConfig:
 
 @dataclass(frozen=True)
 class NodeInfo:
-    """A node by the master's map; role is None until one is assigned."""
+    """A node by the master's map; role is None until one is assigned. channel: which one it takes
+    its release from, unless a rollout has said something else."""
 
     id: str
     role: str | None
     az: str | None = None
     address: str | None = None
+    channel: str = DEFAULT_CHANNEL
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,12 +88,25 @@ class Fleet:
             if not _is_node(node_id, facts):
                 raise FleetError(
                     f"{self.config.nodes}: node {node_id!r} is not understood",
-                    why=f"an id of letters, digits, - . _ may have, as texts: {', '.join(_FACTS)}; "
-                    f"no node can be called `{ALL}`, which names the whole fleet",
+                    why="an id of letters, digits, - . _ may have, as texts: "
+                    f"{', '.join(_FACTS)}, and a list of `groups`; no node can be called `{ALL}`, "
+                    "which names the whole fleet",
                     next_step="mend the map of nodes",
                 )
-            found[node_id] = NodeInfo(node_id, **{"role": None, **facts})
+            groups = tuple(facts.get("groups") or ())
+            known = {key: fact for key in _FACTS if (fact := facts.get(key))}
+            found[node_id] = NodeInfo(node_id, **{"role": None, **known, "groups": groups})
+        self._refuse_two_meanings(found)
         return found
+
+    def _refuse_two_meanings(self, nodes: Mapping[str, NodeInfo]) -> None:
+        groups = {group for node in nodes.values() for group in node.groups}
+        for group in sorted(groups & {node.role for node in nodes.values()}):
+            raise FleetError(
+                f"{self.config.nodes}: {group!r} is a role and a group",
+                why=f"then nobody could say which of them @{group} names",
+                next_step="call the group something else",
+            )
 
     def registry(self) -> Registry:
         return Registry(open_objects(self.config.registry), self.config.trust, self.cache())
@@ -110,8 +128,8 @@ class Fleet:
         return self.config.signing_key
 
 
-_FACTS = ("role", "az", "address")
-_NODE_ID = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)
+_FACTS = ("role", "az", "address", "channel")
+_NODE_ID = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)  # what a group may be called, too
 
 
 def _is_node(node_id: str, facts: Any) -> bool:
@@ -119,8 +137,16 @@ def _is_node(node_id: str, facts: Any) -> bool:
         _NODE_ID.fullmatch(node_id) is not None
         and node_id != ALL
         and isinstance(facts, dict)
-        and not facts.keys() - set(_FACTS)
-        and all(fact is None or isinstance(fact, str) for fact in facts.values())
+        and not facts.keys() - {*_FACTS, "groups"}
+        and all(facts.get(key) is None or isinstance(facts[key], str) for key in _FACTS)
+        and _are_groups(facts.get("groups"))
+    )
+
+
+def _are_groups(groups: Any) -> bool:
+    return groups is None or (
+        isinstance(groups, list)
+        and all(isinstance(group, str) and _NODE_ID.fullmatch(group) for group in groups)
     )
 
 

@@ -28,7 +28,7 @@ COMMANDS = {
     "rollback": ("cli.commands.rollback", "Bring nodes back to what they served before."),
     "rollouts": ("cli.commands.rollouts", "What was rolled out, and how it ended."),
     "fleet": ("cli.commands.fleet", "What the fleet is: nodes, roles, keys, what they should run."),
-    "range": ("cli.commands.range", "Which nodes an expression names."),
+    "range": ("cli.commands.range", "Which nodes an expression names, and why."),
     "status": ("cli.commands.status", "What each node serves, as the node itself says."),
     "lab": ("cli.commands.lab", "A fleet of real nodes on this machine."),
     "key": ("cli.commands.key", "Keys that sign releases."),

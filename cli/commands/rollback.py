@@ -7,6 +7,7 @@ import time
 
 import click
 
+from cli.asked import Asked
 from cli.commands.rollout import carry_out, role_sizes, serving_now
 from cli.fleet import Fleet
 from cli.output import Output, json_option, yes_option
@@ -49,7 +50,7 @@ def rollback(
     fleet = output.load_fleet()
     undone = fleet.documents().load(rollout_id).document if rollout_id else last_change(fleet)
     nodes = fleet.nodes()
-    chosen = set(nodes_in(expression, nodes)) if expression else set(undone.nodes)
+    chosen = set(nodes_in(expression, nodes, Asked(fleet))) if expression else set(undone.nodes)
     before = {
         node: record.before
         for node, record in undone.nodes.items()

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from artifacts.errors import EvctlError
-from cli.commands.status import ask
+from cli.asked import Asked, ask
 from cli.fleet import Fleet, NodeInfo
 from cli.output import Output, json_option, yes_option
 from cli.ranges import counted, is_whole_fleet, nodes_in
@@ -87,7 +87,7 @@ def rollout(
     output: Output = context.obj
     fleet = output.load_fleet()
     nodes = fleet.nodes()
-    chosen = nodes_in(expression, nodes)
+    chosen = nodes_in(expression, nodes, Asked(fleet))
     report.show_range(output, chosen)
     further = parse_shares(shares) if shares is not None else ()
     manifest = fleet.registry().manifest(release)

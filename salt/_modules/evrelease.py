@@ -46,6 +46,11 @@ def tool(name, arguments):
     return _run("tool", name=name, arguments=arguments)
 
 
+def matches(compound):
+    """Whether this node is one that Salt's compound matcher names."""
+    return {"ok": True, "result": {"matches": __salt__["match.compound"](compound)}, "status": None}
+
+
 def converge(release=None):
     """Become what the master wants now: the pillar's release, asked for anew, unless one is named.
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import pytest
 import yaml
 
+import cli.asked
 import cli.commands.rollout
-import cli.commands.status
 from cli.fleet import Fleet
 from cli.main import run
 from cli.salt_client import SILENT
@@ -44,7 +44,7 @@ class Ran:
 @pytest.fixture
 def nodes(monkeypatch) -> FakeFleet:
     fake = FakeFleet.of([*WEB, "db-01"])
-    for module in (cli.commands.rollout, cli.commands.status):
+    for module in (cli.commands.rollout, cli.asked):
         monkeypatch.setattr(module, "SaltClient", lambda *_: fake)
     return fake
 
@@ -295,7 +295,7 @@ def test_a_closed_terminal_stops_nothing_and_being_terminated_is_told(
         "    if (node, function) == ('web-01', 'evrelease.converge'):\n"
         f"        os.kill(os.getpid(), signal.{sent})\n"
         "fake = FakeFleet.of(['web-01', 'web-02'], before_each=get)\n"
-        "for module in (cli.commands.rollout, cli.commands.status):\n"
+        "for module in (cli.commands.rollout, cli.asked):\n"
         "    module.SaltClient = lambda *_: fake\n"
         "sys.exit(run(sys.argv[1:]))\n"
     )
