@@ -9,6 +9,7 @@ for what can go wrong on a node.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 from artifacts import install, prune
 from artifacts.disk import NO_ROOM, disk_full
 from artifacts.errors import EvctlError
+from artifacts.examine import toolkit_digest
 from artifacts.health import ask
 from artifacts.layout import Layout, check_release_id
 from artifacts.node_config import NodeConfig, load_node
@@ -69,6 +71,18 @@ class Node:
             "generations": generations,
             "disk_free_bytes": shutil.disk_usage(_existing(layout.releases)).free,
         }
+
+    def examine(self) -> dict[str, Any]:
+        """What `status` says, and {"registry", "toolkit", "clock"}: why the registry can't be read
+        from here, if it can't; the digest of the toolkit that runs here; Unix seconds by this
+        node's clock."""
+        registry = None
+        try:
+            open_objects(self.config.registry).list("channels/")
+        except EvctlError as error:
+            registry = error.to_json()
+        toolkit = toolkit_digest(Path(__file__).parent)
+        return {**self.status(), "registry": registry, "toolkit": toolkit, "clock": time.time()}
 
     def prefetch(self, release: str) -> dict[str, Any]:
         """Fetch, verify and install a release: see install.prefetch."""
@@ -193,11 +207,11 @@ def run(function: str, config_path: str, **kwargs: Any) -> dict[str, Any]:
     return {
         "ok": True,
         "result": result,
-        "status": result if function == "status" else _status(node),
+        "status": result if function in ("status", "examine") else _status(node),
     }
 
 
-FUNCTIONS = ("status", "prefetch", "activate", "converge", "rollback", "prune", "tool")
+FUNCTIONS = ("status", "examine", "prefetch", "activate", "converge", "rollback", "prune", "tool")
 _TAKES = {
     "prefetch": {"release"},
     "activate": {"release"},

@@ -10,12 +10,10 @@ from typing import Any
 
 from artifacts.errors import EvctlError
 from cli import tokens
-from cli.fleet import Fleet
+from cli.fleet import Fleet, NodeInfo
 from cli.rollout.documents import Documents
 
 log = logging.getLogger(__name__)
-
-CHANNEL = "stable"
 
 
 def node_pillar(
@@ -24,8 +22,8 @@ def node_pillar(
     """Pillar `evctl` of one node; empty for a node that isn't on the map or whose token was not
     issued to it. A node without a release gets the reason as `problem`.
 
-    role, address: from the master's map; release: from the desired releases, else from the
-    channel `stable`; port, ready_s, drain_s: from the release's manifest; rollout: the one that is
+    role, address: from the master's map; release: from the desired releases, else from the node's
+    channel; port, ready_s, drain_s: from the release's manifest; rollout: the one that is
     at work on the node just now: until it has ended, the node leaves its release to it; pinned:
     what that rollout and the desired releases name, which the node may not prune; None: not known.
     """
@@ -48,7 +46,7 @@ def node_pillar(
         documents = fleet.documents()
         known["rollout"] = documents.holder(node_id, time.time())
         known["pinned"] = _pinned(documents, node_id, node.role, known["rollout"])
-        return known | _release(fleet, node_id, node.role)
+        return known | _release(fleet, node, node.role)
     except EvctlError as error:
         log.error("no pillar for node %s: %s", node_id, error)
         return {"id": node_id, "problem": str(error)}
@@ -67,11 +65,12 @@ def _pinned(documents: Documents, node_id: str, role: str, rollout: str | None) 
     return sorted(pinned)
 
 
-def _release(fleet: Fleet, node_id: str, role_name: str) -> dict[str, Any]:
+def _release(fleet: Fleet, node: NodeInfo, role_name: str) -> dict[str, Any]:
     try:
-        release = wanted_release(fleet, node_id, role_name)
+        release = wanted_release(fleet, node)
         if release is None:
-            return {"release": None, "problem": f"no release on channel {CHANNEL} for {role_name}"}
+            problem = f"no release on channel {node.channel} for {role_name}"
+            return {"release": None, "problem": problem}
         role = fleet.registry().manifest(release).roles.get(role_name)
     except EvctlError as error:
         return {"release": None, "problem": str(error)}
@@ -85,7 +84,8 @@ def _release(fleet: Fleet, node_id: str, role_name: str) -> dict[str, Any]:
     }
 
 
-def wanted_release(fleet: Fleet, node_id: str, role: str) -> str | None:
-    """What this node should run: a rollout's decision, else the channel's."""
-    desired = fleet.documents().desired().release_for(node_id, role)
-    return desired or fleet.registry().channel(CHANNEL).get(role)
+def wanted_release(fleet: Fleet, node: NodeInfo) -> str | None:
+    """What this node should run: a rollout's decision, else its channel's."""
+    role = node.role or ""
+    desired = fleet.documents().desired().release_for(node.id, role)
+    return desired or fleet.registry().channel(node.channel).get(role)

@@ -12,7 +12,15 @@ from artifacts.errors import EvctlError, error_catalogue
 from cli.output import Output, json_option
 
 # Importing these makes every kind of error known.
-_PACKAGES = ("artifacts", "cli", "cli.commands", "cli.rollout", "cli.lab")
+_PACKAGES = (
+    "artifacts",
+    "cli",
+    "cli.commands",
+    "cli.rollout",
+    "cli.ranges",
+    "cli.doctor",
+    "cli.lab",
+)
 
 
 @click.command()

@@ -116,6 +116,11 @@ class Documents:
         locks = self._read(LOCKS)[0]
         return {n: str(held["rollout"]) for n, held in locks.items() if held["expires_at"] > now}
 
+    def expired_locks(self, now: float) -> dict[str, str]:
+        """Node → the rollout whose lock on it has run out without being given back."""
+        locks = self._read(LOCKS)[0]
+        return {n: str(held["rollout"]) for n, held in locks.items() if held["expires_at"] <= now}
+
     def holder(self, node: str, now: float) -> str | None:
         """The rollout that is at work on this node."""
         return self.holders(now).get(node)

@@ -15,6 +15,17 @@ def status():
     return _run("status")
 
 
+def examine():
+    """What it says of itself, the versions of what runs here, and what is wrong with its pillar."""
+    said = _run("examine")
+    if said["ok"]:
+        pillar = __salt__["pillar.items"](unmask=True)
+        problems = [*pillar.get("_errors", []), pillar.get("evctl", {}).get("problem")]
+        said["result"]["salt"] = __grains__["saltversion"]
+        said["result"]["pillar"] = [str(problem) for problem in problems if problem]
+    return said
+
+
 def prefetch(release):
     """Fetch, verify and install a release, without starting it."""
     return _run("prefetch", release=release)
