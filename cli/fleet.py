@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from artifacts.app import find_app, load_app
 from artifacts.errors import EvctlError
 from artifacts.objects import open_objects
 from artifacts.registry import Registry
+from cli.history.log import History, Witness
 from cli.ranges import ALL
 from cli.rollout.documents import Documents
 
@@ -113,6 +115,17 @@ class Fleet:
 
     def documents(self) -> Documents:
         return Documents(open_objects(self.config.documents))
+
+    def history(self) -> History:
+        return History(open_objects(self.config.documents), self._witnesses)
+
+    def _witnesses(self) -> list[Witness]:
+        with suppress(OSError):
+            self.cache().mkdir(parents=True, exist_ok=True)
+        return [
+            Witness("the registry", open_objects(self.config.registry), self.config.name),
+            Witness("this machine", open_objects(self.cache().as_uri()), self.config.name),
+        ]
 
     def cache(self) -> Path:
         """Where manifests and wheels are kept: the fleet's, else the user's own."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from artifacts.app import AppError, find_app, load_app
+from cli.announce import record_done
 from cli.output import GOOD, NOTE, Output, json_option
 
 
@@ -15,10 +16,13 @@ from cli.output import GOOD, NOTE, Output, json_option
 @click.option(
     "--channel", help="Point this channel at it, for every role: `stable` is for new nodes."
 )
+@click.option("--reason", default="", help="Why; kept in the history.")
 @click.option("--allow-dirty", is_flag=True, help="Release files that differ from the commit.")
 @json_option
 @click.pass_obj
-def release(output: Output, channel: str | None, allow_dirty: bool, as_json: bool) -> None:
+def release(
+    output: Output, *, channel: str | None, reason: str, allow_dirty: bool, as_json: bool
+) -> None:
     """Package this app's tracked files and its wheels, sign, and publish.
 
     \b
@@ -48,9 +52,12 @@ def release(output: Output, channel: str | None, allow_dirty: bool, as_json: boo
     )
     published = registry.publish(tarball, manifest, signing_key)
     tarball.unlink()
+    if published:
+        record_done(output, fleet, "release", {"release": manifest.release}, why=reason)
     if channel:
         roles = {**registry.channel(channel), **dict.fromkeys(manifest.roles, manifest.release)}
         registry.set_channel(channel, roles, signing_key)
+        record_done(output, fleet, "channel", {"channel": channel, "roles": roles}, why=reason)
         output.say(NOTE, f"channel {channel} → {manifest.release}")
     seconds = time.monotonic() - began
     if as_json:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from artifacts.errors import EvctlError
+from cli.announce import Announcer
 from cli.asked import Asked, ask
 from cli.fleet import Fleet, NodeInfo
 from cli.output import Output, json_option, yes_option
@@ -135,8 +136,9 @@ def carry_out(output: Output, fleet: Fleet, make: Any, *, as_json: bool) -> None
     config = fleet.config
     client = SaltClient(config.salt_master_config, config.network_namespace)
     watch = report.Watch(output, as_json=as_json)
+    announcer = Announcer(output, fleet, watch.event)
     with _outliving_the_terminal():
-        document = drive(fleet.documents(), client, make, watch.event)
+        document = drive(fleet.documents(), client, make, announcer.event)
     if as_json:
         output.data(report.summary(document))
     else:

@@ -8,9 +8,12 @@ from artifacts.errors import EvctlError
 from artifacts.registry import DigestMismatch, Registry
 from cli.doctor.check import Check, doubtful, fine, of_error, wrong
 from cli.fleet_view import FleetView
+from cli.history.log import History
+from cli.history.verify import verify
 from cli.rollout.document import FINAL
 from cli.rollout.documents import Documents
 
+NOT_TRUSTED = 4
 LOCKED = 8
 ROLLOUTS_MAX = 50  # the last ones; older ones have ended long ago
 
@@ -85,6 +88,17 @@ def check_documents(documents: Documents, view: FleetView, now: float) -> Iterat
     yield from _check_left_open(documents, last, view.holders)
     yield from _check_locks(documents, now)
     yield from _check_desired(view)
+
+
+def check_history(history: History, view: FleetView) -> Check:
+    if "documents" in view.troubles:
+        return of_error("history", view.troubles["documents"])
+    verdict = verify(history, {}, [])
+    if verdict.faults:
+        return wrong("history", verdict.faults[0], "evctl history verify", NOT_TRUSTED)
+    if verdict.unasked:
+        return doubtful("history", f"a witness isn't there: {verdict.unasked[0]}", "bring it back")
+    return fine("history", f"{verdict.head.number} entries, whole")
 
 
 def _check_left_open(

@@ -19,6 +19,7 @@ import cli.commands.doctor
 from artifacts.examine import toolkit_digest
 from artifacts.trust import new_signing_key
 from cli.fleet import Fleet
+from cli.history.entry import Who
 from cli.main import run
 from cli.salt_client import Return
 from cli.salt_master import version
@@ -84,10 +85,10 @@ def published(tmp_path_factory) -> Callable[[World], str]:
             assert ran.code == 0, ran.err
             made["root"] = tmp_path_factory.mktemp("published")
             made["release"] = ran.json()["release"]
-            for part in ("registry", "signing.key", "fleet.yaml"):
+            for part in ("registry/releases", "registry/channels", "signing.key", "fleet.yaml"):
                 _copy(world.root / part, made["root"] / part)
         else:
-            for part in ("registry", "signing.key"):
+            for part in ("registry/releases", "registry/channels", "signing.key"):
                 _copy(kept / part, world.root / part)
             world.set(trust=yaml.safe_load((kept / "fleet.yaml").read_text())["trust"])
         return str(made["release"])
@@ -164,8 +165,10 @@ def test_a_sound_fleet_has_nothing(ward, capsys):
     assert found.bad() == []
     assert found.code == 0
     names = {check["name"] for check in found.checks}
-    assert {"fleet.yaml", "signing key", "registry", "channel stable", "documents", "locks",
-            "master", "master's settings", "keys", "join tokens", "nodes"} <= names  # fmt: skip
+    assert names == {
+        "fleet.yaml", "map of nodes", "signing key", "registry", "channel stable", "documents",
+        "history", "locks", "master", "master's settings", "keys", "join tokens", "nodes",
+    }  # fmt: skip
     (nodes,) = [check for check in found.checks if check["name"] == "nodes"]
     assert "db-01,web-[01-02]" in nodes["says"]
 
@@ -201,6 +204,13 @@ def _edited(ward: Ward) -> None:
     file.write_text(file.read_text().replace('"planned"', '"plamned"'))
 
 
+def _cut_history(ward: Ward) -> None:
+    fleet = Fleet.load(ward.world.fleet)
+    fleet.history().add("key", {}, who=Who("ada", "here", "terminal"), why="", at=1.0)
+    fleet.history().witness()
+    (ward.root / "documents/history/00000001.json").unlink()
+
+
 def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
@@ -233,6 +243,7 @@ FAULTS: dict[str, tuple[Callable[[Ward], Any], str, str, str]] = {
     "a rollout was left by its driver": (
         _left_open, "rollout R000001", "wrong", "R000001"),
     "a rollout's log was edited": (_edited, "R000001", "wrong", "backup"),
+    "the history was cut": (_cut_history, "history", "wrong", "history verify"),
     "a lock has expired": (
         lambda w: w.documents.lock(["web-01"], "R000001", 1.0, 1.0), "locks", "doubtful", ""),
     "a release that is wanted is gone": (
