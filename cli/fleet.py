@@ -23,7 +23,7 @@ from cli.rollout.documents import Documents
 
 ENVIRONMENT = "EVCTL_FLEET"
 SYSTEM_WIDE = Path("/etc/evctl/fleet.yaml")
-DEFAULT_CHANNEL = "stable"
+CHANNELS = ("canary", "stable")
 
 
 class FleetError(EvctlError):
@@ -46,7 +46,8 @@ class FleetNotAllowed(EvctlError):
 
 @dataclass(frozen=True)
 class FleetConfig:
-    """fleet.yaml, with its paths made absolute."""
+    """fleet.yaml, with its paths made absolute. channels: in the order in which a release is
+    promoted; nodes follow the last one, unless the map says otherwise."""
 
     name: str
     salt_master_config: Path
@@ -57,6 +58,7 @@ class FleetConfig:
     signing_key: Path | None = None
     cache: Path | None = None
     network_namespace: str | None = None
+    channels: tuple[str, ...] = CHANNELS
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class NodeInfo:
     role: str | None
     az: str | None = None
     address: str | None = None
-    channel: str = DEFAULT_CHANNEL
+    channel: str = CHANNELS[-1]
     groups: tuple[str, ...] = ()
 
 
@@ -97,9 +99,22 @@ class Fleet:
                 )
             groups = tuple(facts.get("groups") or ())
             known = {key: fact for key in _FACTS if (fact := facts.get(key))}
-            found[node_id] = NodeInfo(node_id, **{"role": None, **known, "groups": groups})
+            otherwise = {"role": None, "channel": self.config.channels[-1]}
+            found[node_id] = NodeInfo(node_id, **{**otherwise, **known, "groups": groups})
+            self.check_channel(found[node_id].channel)
         self._refuse_two_meanings(found)
         return found
+
+    def check_channel(self, name: str) -> None:
+        """FleetError when this fleet has no such channel."""
+        channels = self.config.channels
+        if name not in channels:
+            near = difflib.get_close_matches(name, channels, n=1, cutoff=0.0)[0]
+            raise FleetError(
+                f"{name!r} isn't a channel of this fleet",
+                why=f"it has {', '.join(channels)}",
+                next_step=f"did you mean {near}? or add it to `channels` in {self.path}",
+            )
 
     def _refuse_two_meanings(self, nodes: Mapping[str, NodeInfo]) -> None:
         groups = {group for node in nodes.values() for group in node.groups}
@@ -142,24 +157,23 @@ class Fleet:
 
 
 _FACTS = ("role", "az", "address", "channel")
-_NODE_ID = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)  # what a group may be called, too
+_NAME = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)  # of a node, a group, a channel
 
 
 def _is_node(node_id: str, facts: Any) -> bool:
     return (
-        _NODE_ID.fullmatch(node_id) is not None
+        _NAME.fullmatch(node_id) is not None
         and node_id != ALL
         and isinstance(facts, dict)
         and not facts.keys() - {*_FACTS, "groups"}
         and all(facts.get(key) is None or isinstance(facts[key], str) for key in _FACTS)
-        and _are_groups(facts.get("groups"))
+        and _are_names(facts.get("groups") or [])
     )
 
 
-def _are_groups(groups: Any) -> bool:
-    return groups is None or (
-        isinstance(groups, list)
-        and all(isinstance(group, str) and _NODE_ID.fullmatch(group) for group in groups)
+def _are_names(names: Any) -> bool:
+    return isinstance(names, list) and all(
+        isinstance(name, str) and _NAME.fullmatch(name) for name in names
     )
 
 
@@ -190,7 +204,7 @@ def _config(path: Path) -> FleetConfig:
     for key in ("name", "salt_master_config", "registry", "documents", "nodes"):
         if not raw.get(key):
             raise FleetError(f"{path}: `{key}` must be a text", next_step="mend the file")
-    for key in sorted(raw.keys() - {"trust"}):
+    for key in sorted(raw.keys() - {"trust", "channels"}):
         if raw[key] is not None and not isinstance(raw[key], str):
             raise FleetError(f"{path}: `{key}` must be a text", next_step="mend the file")
     trust = raw.get("trust")
@@ -203,12 +217,19 @@ def _config(path: Path) -> FleetConfig:
             f"{path}: `trust` must map key ids to public keys",
             next_step="evctl key new PATH prints one",
         )
+    channels = raw.get("channels") or list(CHANNELS)
+    if not _are_names(channels) or len(set(channels)) < len(channels):
+        raise FleetError(
+            f"{path}: `channels` must be a list of different names",
+            why="in the order in which a release is promoted",
+            next_step=f"for example: channels: [{', '.join(CHANNELS)}]",
+        )
     paths = {
         key: path.parent / raw[key]
         for key in ("salt_master_config", "nodes", "signing_key", "cache")
         if raw.get(key)
     }
-    return FleetConfig(**{**raw, **paths})
+    return FleetConfig(**{**raw, **paths, "channels": tuple(channels)})
 
 
 def _is_text(value: Any) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "release": ("cli.commands.release", "Package this app's tree and publish it."),
     "releases": ("cli.commands.releases", "List the published releases and the channels."),
+    "promote": ("cli.commands.promote", "Point a channel at a release: canary → stable."),
     "rollout": ("cli.commands.rollout", "Bring nodes to a release, without anyone noticing."),
     "rollback": ("cli.commands.rollback", "Bring nodes back to what they served before."),
     "rollouts": ("cli.commands.rollouts", "What was rolled out, and how it ended."),

@@ -10,6 +10,7 @@ import click
 from artifacts.app import AppError, find_app, load_app
 from cli.announce import record_done
 from cli.output import GOOD, NOTE, Output, json_option
+from cli.promotion import point, promotion, require_order
 
 
 @click.command()
@@ -43,6 +44,8 @@ def release(
         )
     app, fleet = load_app(app_file), output.load_fleet()
     signing_key, registry = fleet.signing_key(), fleet.registry()
+    if channel:
+        fleet.check_channel(channel)
     tarball, manifest = build(
         app,
         fleet.cache() / "built",
@@ -50,14 +53,16 @@ def release(
         allow_dirty=allow_dirty,
         progress=lambda line: output.say(NOTE, line),
     )
+    if channel:
+        require_order(fleet, manifest.roles, channel, manifest.release)
     published = registry.publish(tarball, manifest, signing_key)
     tarball.unlink()
     if published:
         record_done(output, fleet, "release", {"release": manifest.release}, why=reason)
     if channel:
-        roles = {**registry.channel(channel), **dict.fromkeys(manifest.roles, manifest.release)}
-        registry.set_channel(channel, roles, signing_key)
-        record_done(output, fleet, "channel", {"channel": channel, "roles": roles}, why=reason)
+        point(fleet, promotion(fleet, manifest.release, manifest.roles, channel))
+        what = {"channel": channel, "release": manifest.release}
+        record_done(output, fleet, "channel", what, why=reason)
         output.say(NOTE, f"channel {channel} → {manifest.release}")
     seconds = time.monotonic() - began
     if as_json:
