@@ -19,13 +19,14 @@ def releases(output: Output, as_json: bool) -> None:
     Example:
       evctl releases --json
     """
-    registry = output.load_fleet().registry()
+    fleet = output.load_fleet()
+    registry = fleet.registry()
     manifests = sorted(
         (registry.manifest(release) for release in registry.releases()),
         key=lambda manifest: manifest.created_at,
         reverse=True,
     )
-    channels = {name: registry.channel(name) for name in registry.channels()}
+    channels = {name: registry.channel(name) for name in fleet.config.channels}
     if as_json:
         listed = [
             {"release": m.release, "commit": m.commit, "created_at": m.created_at, "app": m.app}

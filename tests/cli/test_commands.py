@@ -68,11 +68,11 @@ def test_a_release_says_what_comes_next(world):
 def test_a_channel_is_pointed_at_it(world):
     assert world.evctl("releases", "--json").json() == {
         "releases": [],
-        "channels": {"stable": {}},
+        "channels": {"canary": {}, "stable": {}},
     }
     made = world.evctl("release", "--channel", "stable", "--json").json()
     listed = world.evctl("releases", "--json").json()
-    assert listed["channels"] == {"stable": {"web": made["release"]}}
+    assert listed["channels"] == {"canary": {}, "stable": {"web": made["release"]}}
     assert [each["release"] for each in listed["releases"]] == [made["release"]]
     assert "stable: web" in world.evctl("releases").out
 
