@@ -9,18 +9,19 @@ from typing import Any
 
 from artifacts.errors import EvctlError
 from cli.fleet import Fleet
-from cli.history.entry import Event, who_is_here
-from cli.output import UNKNOWN, Output
+from cli.history.entry import Event, Head, who_is_here
+from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output
 from cli.ranges import fold
 from cli.rollout.document import Document
 from cli.rollout.drive import Progress
+from cli.webhook import NoWebhook, Webhook, escaped, read_url
 
 
-def record(fleet: Fleet, event: Event, what: Mapping[str, Any], *, why: str = "") -> None:
+def record(fleet: Fleet, event: Event, what: Mapping[str, Any], *, why: str = "") -> Head:
     """Into the fleet's history. What the documents' store raises: then it isn't written down, and
     should not be done."""
     who = who_is_here(os.environ)
-    fleet.history().add(event, what, who=who, why=why, at=time.time())
+    return fleet.history().add(event, what, who=who, why=why, at=time.time())
 
 
 def record_done(
@@ -45,22 +46,92 @@ def witness(output: Output, fleet: Fleet) -> None:
 
 
 class Announcer:
-    """A rollout's progress, passed on; each new state of it goes into the history as well."""
+    """A rollout's progress, passed on. Each new state goes into the history as well, and to the
+    fleet's webhook. What is slow, witnesses and webhook, is waited for when the rollout is over."""
 
     def __init__(self, output: Output, fleet: Fleet, progress: Progress) -> None:
         self._output = output
         self._fleet = fleet
         self._progress = progress
         self._state: str | None = None
+        self._webhook = self._open_webhook()
+
+    def __enter__(self) -> Announcer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._webhook:
+            self._webhook.close()
+        witness(self._output, self._fleet)
 
     def event(self, document: Document, event: str, facts: dict[str, Any]) -> None:
-        first, changed = self._state is None, document.state != self._state
-        self._state = document.state
-        if first:
-            record(self._fleet, document.kind, _facts(document), why=document.reason)
+        before, self._state = self._state, document.state
+        if before is None:  # nothing is begun that can't be written down
+            head = record(self._fleet, document.kind, _facts(document), why=document.reason)
+            self._post(document, head)
         self._progress(document, event, facts)
-        if changed and not first:
-            record_done(self._output, self._fleet, document.kind, _facts(document), why="")
+        if before not in (None, document.state):
+            self._post(document, self._recorded(document))
+
+    def _recorded(self, document: Document) -> Head | None:
+        try:
+            return record(self._fleet, document.kind, _facts(document), why=document.reason)
+        except EvctlError as error:
+            self._output.say(UNKNOWN, f"not in the history: {error}")
+            return None
+
+    def _open_webhook(self) -> Webhook | None:
+        if self._fleet.config.webhook is None:
+            return None
+        try:
+            return Webhook(read_url(self._fleet.config.webhook), self._complain)
+        except NoWebhook as error:
+            self._complain(str(error))
+            return None
+
+    def _complain(self, why: str) -> None:
+        self._output.say(UNKNOWN, f"webhook: {why}")
+
+    def _post(self, document: Document, head: Head | None) -> None:
+        if self._webhook:
+            self._webhook.post(message(self._fleet.config.name, document, head))
+
+
+def message(fleet: str, document: Document, head: Head | None) -> dict[str, Any]:
+    """What a webhook is sent, in Slack's shape. head: of the history; whoever keeps the message can
+    prove with it that nothing was cut off since."""
+    facts = _facts(document)
+    to = ", ".join(facts["to"])
+    said = f"{document.id} {document.state}: {document.kind} to {to} on {facts['nodes']}"
+    fields = {
+        "fleet": fleet,
+        "rollout": document.id,
+        "state": document.state,
+        "release": to,
+        "nodes": facts["nodes"],
+        "by": document.operator,
+        "why": document.reason,
+        "history": str(head or ""),
+    }
+    return {
+        "text": escaped(f"{GLYPHS.get(document.state, NOTE)} {said} · by {document.operator}"),
+        "attachments": [
+            {
+                "fallback": escaped(said),
+                "color": _COLORS.get(document.state, "warning"),
+                "fields": [
+                    {"title": title, "value": escaped(value), "short": len(value) < SHORT}
+                    for title, value in fields.items()
+                    if value
+                ],
+            }
+        ],
+    }
+
+
+SHORT = 40
+GLYPHS = {"converged": GOOD, "rolled_back": BAD, "failed": BAD, "partial": UNKNOWN}
+_COLORS = {"converged": "good", "rolled_back": "danger", "failed": "danger", "running": "#439fe0"}
 
 
 def _facts(document: Document) -> dict[str, Any]:

@@ -47,7 +47,8 @@ class FleetNotAllowed(EvctlError):
 @dataclass(frozen=True)
 class FleetConfig:
     """fleet.yaml, with its paths made absolute. channels: in the order in which a release is
-    promoted; nodes follow the last one, unless the map says otherwise."""
+    promoted; nodes follow the last one, unless the map says otherwise. webhook: a file with a URL
+    in it."""
 
     name: str
     salt_master_config: Path
@@ -57,6 +58,7 @@ class FleetConfig:
     trust: dict[str, str]
     signing_key: Path | None = None
     cache: Path | None = None
+    webhook: Path | None = None
     network_namespace: str | None = None
     channels: tuple[str, ...] = CHANNELS
 
@@ -226,7 +228,7 @@ def _config(path: Path) -> FleetConfig:
         )
     paths = {
         key: path.parent / raw[key]
-        for key in ("salt_master_config", "nodes", "signing_key", "cache")
+        for key in ("salt_master_config", "nodes", "signing_key", "cache", "webhook")
         if raw.get(key)
     }
     return FleetConfig(**{**raw, **paths, "channels": tuple(channels)})

@@ -136,8 +136,7 @@ def carry_out(output: Output, fleet: Fleet, make: Any, *, as_json: bool) -> None
     config = fleet.config
     client = SaltClient(config.salt_master_config, config.network_namespace)
     watch = report.Watch(output, as_json=as_json)
-    announcer = Announcer(output, fleet, watch.event)
-    with _outliving_the_terminal():
+    with _outliving_the_terminal(), Announcer(output, fleet, watch.event) as announcer:
         document = drive(fleet.documents(), client, make, announcer.event)
     if as_json:
         output.data(report.summary(document))

@@ -12,6 +12,7 @@ from artifacts.trust import key_id_of, load_signing_key
 from cli.doctor.check import Check, doubtful, fine, of_error, wrong
 from cli.fleet import Fleet, NodeInfo
 from cli.tokens import issued_at, unused_by
+from cli.webhook import NoWebhook, read_url
 
 NOT_ALLOWED = 4
 TOKEN_AGE_S = 24 * 3600.0
@@ -22,6 +23,8 @@ def check_files(fleet: Fleet, nodes: dict[str, NodeInfo]) -> Iterator[Check]:
     yield from _check_map(fleet, nodes)
     if fleet.config.signing_key is not None:
         yield _check_signing_key(fleet, fleet.config.signing_key)
+    if fleet.config.webhook is not None:
+        yield _check_webhook(fleet.config.webhook)
 
 
 def _check_map(fleet: Fleet, nodes: dict[str, NodeInfo]) -> Iterator[Check]:
@@ -58,6 +61,14 @@ def _check_signing_key(fleet: Fleet, path: Path) -> Check:
             NOT_ALLOWED,
         )
     return fine("signing key", f"{path}, trusted as {name}")
+
+
+def _check_webhook(path: Path) -> Check:
+    try:
+        read_url(path)
+    except NoWebhook as error:
+        return of_error("webhook", error)
+    return fine("webhook", f"its URL is in {path}; nothing was sent")
 
 
 def check_tokens(folder: Path, joined: set[str], now: float) -> Iterator[Check]:

@@ -204,6 +204,12 @@ def _edited(ward: Ward) -> None:
     file.write_text(file.read_text().replace('"planned"', '"plamned"'))
 
 
+def _webhook(ward: Ward, mode: int) -> None:
+    (ward.root / "webhook").write_text("https://chat.example.org/secret")
+    (ward.root / "webhook").chmod(mode)
+    ward.world.set(webhook="webhook")
+
+
 def _cut_history(ward: Ward) -> None:
     fleet = Fleet.load(ward.world.fleet)
     fleet.history().add("key", {}, who=Who("ada", "here", "terminal"), why="", at=1.0)
@@ -226,6 +232,8 @@ FAULTS: dict[str, tuple[Callable[[Ward], Any], str, str, str]] = {
     "the key is another one": (_foreign_key, "signing key", "wrong", "trust"),
     "the key is gone": (
         lambda w: (w.root / "signing.key").unlink(), "signing key", "wrong", "evctl key new"),
+    "the webhook is readable by all": (
+        lambda w: _webhook(w, 0o644), "webhook", "wrong", "chmod 600"),
     "the registry is gone": (
         lambda w: shutil.rmtree(w.root / "registry"), "registry", "wrong", ""),
     "a tarball is cut": (

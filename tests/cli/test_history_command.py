@@ -61,7 +61,7 @@ def test_what_each_command_leaves(evctl, world, nodes):
     assert told[0][0], told[0][3] == ("release", "the first")
     assert told[1] == ("channel", None, None, "the first")
     assert told[2:4] == [("rollout", "R000001", "running", "faster"),
-                         ("rollout", "R000001", "converged", "")]  # fmt: skip
+                         ("rollout", "R000001", "converged", "faster")]  # fmt: skip
     assert told[4][:3] == ("rollback", "R000002", "running")
     assert told[5][:3] == ("rollback", "R000002", "converged")
     assert told[6][:3] == ("rollout", "R000003", "running")
