@@ -11,11 +11,11 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from artifacts import install, prune
+from artifacts import install, last_word, prune
 from artifacts.disk import NO_ROOM, disk_full
 from artifacts.errors import EvctlError
 from artifacts.examine import toolkit_digest
@@ -93,7 +93,9 @@ class Node:
         """Swap to an unpacked release: see swap.Swapper.activate."""
         check_release_id(release)
         with self._changing("activate"):
-            return self._swapper().activate(release)
+            done = self._swapper().activate(release)
+            self._obeyed(release)
+            return done
 
     def converge(self, release: str | Wanted) -> dict[str, Any]:
         """Prefetch, if it isn't here (else no registry is touched), and activate.
@@ -108,7 +110,15 @@ class Node:
                 return {"unchanged": True, "release": None}
             swapper = self._swapper()
             prefetched = self._prefetch(wanted)
-            return swapper.activate(wanted) | {"prefetch": prefetched}
+            done = swapper.activate(wanted) | {"prefetch": prefetched}
+            if isinstance(release, str):
+                self._obeyed(release)
+            return done
+
+    def hear(self, at: float, release: str | None) -> None:
+        """Keep what the master says this node should run. at: when, by its clock."""
+        with suppress(OSError):  # a full disk keeps nobody from a swap
+            last_word.hear(self.layout, last_word.Word(at, release))
 
     def rollback(self) -> dict[str, Any]:
         """Swap to the last good release, without the registry: see swap.Swapper.rollback."""
@@ -138,6 +148,10 @@ class Node:
         """Run a tool that the current release offers for this role: see tools.run_tool. It takes no
         lock: a tool asks, and changes nothing of releases."""
         return run_tool(self.layout, self.config.id, self._role(), name, list(arguments))
+
+    def _obeyed(self, release: str) -> None:
+        with suppress(OSError):
+            last_word.hear_command(self.layout, release, time.time())
 
     @contextmanager
     def _changing(self, function: str) -> Iterator[None]:
@@ -211,13 +225,24 @@ def run(function: str, config_path: str, **kwargs: Any) -> dict[str, Any]:
     }
 
 
-FUNCTIONS = ("status", "examine", "prefetch", "activate", "converge", "rollback", "prune", "tool")
+FUNCTIONS = (
+    "status",
+    "examine",
+    "prefetch",
+    "activate",
+    "converge",
+    "rollback",
+    "prune",
+    "tool",
+    "hear",
+)
 _TAKES = {
     "prefetch": {"release"},
     "activate": {"release"},
     "converge": {"release"},
     "prune": {"pinned"},
     "tool": {"name", "arguments"},
+    "hear": {"at", "release"},
 }
 
 

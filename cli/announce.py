@@ -10,6 +10,7 @@ from typing import Any
 from artifacts.errors import EvctlError
 from cli.fleet import Fleet
 from cli.history.entry import Event, Head, who_is_here
+from cli.orders import Publisher
 from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output
 from cli.ranges import fold
 from cli.rollout.document import Document
@@ -37,6 +38,13 @@ def record_done(
         witness(output, fleet)
 
 
+def tell_nodes(output: Output, fleet: Fleet) -> None:
+    """Publish their orders, after a change that no rollout makes."""
+    publisher = Publisher(fleet, lambda why: output.say(UNKNOWN, f"orders: {why}"))
+    publisher.changed()
+    publisher.close()
+
+
 def witness(output: Output, fleet: Fleet) -> None:
     """Copy the head of the history to its witnesses, now that nobody waits for it."""
     try:
@@ -47,7 +55,8 @@ def witness(output: Output, fleet: Fleet) -> None:
 
 class Announcer:
     """A rollout's progress, passed on. Each new state goes into the history as well, and to the
-    fleet's webhook. What is slow, witnesses and webhook, is waited for when the rollout is over."""
+    fleet's webhook; what nodes should run, into their orders. What may be slow, webhook, orders and
+    witnesses, is waited for when the rollout is over, and not for long."""
 
     def __init__(self, output: Output, fleet: Fleet, progress: Progress) -> None:
         self._output = output
@@ -55,11 +64,13 @@ class Announcer:
         self._progress = progress
         self._state: str | None = None
         self._webhook = self._open_webhook()
+        self._orders = Publisher(fleet, lambda why: output.say(UNKNOWN, f"orders: {why}"))
 
     def __enter__(self) -> Announcer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._orders.close()
         if self._webhook:
             self._webhook.close()
         witness(self._output, self._fleet)
@@ -70,6 +81,7 @@ class Announcer:
             head = record(self._fleet, document.kind, _facts(document), why=document.reason)
             self._post(document, head)
         self._progress(document, event, facts)
+        self._orders.changed()
         if before not in (None, document.state):
             self._post(document, self._recorded(document))
 

@@ -48,7 +48,7 @@ class FleetNotAllowed(EvctlError):
 class FleetConfig:
     """fleet.yaml, with its paths made absolute. channels: in the order in which a release is
     promoted; nodes follow the last one, unless the map says otherwise. webhook: a file with a URL
-    in it."""
+    in it. orders_key: signs what nodes follow when they don't hear their master."""
 
     name: str
     salt_master_config: Path
@@ -59,6 +59,7 @@ class FleetConfig:
     signing_key: Path | None = None
     cache: Path | None = None
     webhook: Path | None = None
+    orders_key: Path | None = None
     network_namespace: str | None = None
     channels: tuple[str, ...] = CHANNELS
 
@@ -228,7 +229,7 @@ def _config(path: Path) -> FleetConfig:
         )
     paths = {
         key: path.parent / raw[key]
-        for key in ("salt_master_config", "nodes", "signing_key", "cache", "webhook")
+        for key in ("salt_master_config", "nodes", "signing_key", "cache", "webhook", "orders_key")
         if raw.get(key)
     }
     return FleetConfig(**{**raw, **paths, "channels": tuple(channels)})

@@ -10,6 +10,7 @@ from artifacts.errors import EvctlError
 from cli.fleet import Fleet, NodeInfo
 from cli.rollout.documents import Desired
 from cli.salt_master import Key, SaltMaster
+from cli.wanted import wanted
 
 T = TypeVar("T")
 
@@ -29,15 +30,12 @@ class FleetView:
     troubles: dict[str, EvctlError] = field(default_factory=dict)
 
     def wanted(self, node_id: str) -> tuple[str | None, str | None]:
-        """What a node should run, and who says so. A rollout's word comes before the channel's, so
-        that the channel's alone is worth nothing."""
-        node = self.nodes[node_id]
+        """What a node should run, and who says so; `unknown` when the documents can't be read,
+        since the channel's word alone is worth nothing."""
         if self.desired is None:
             return None, "unknown"
-        if by_rollout := self.desired.release_for(node_id, node.role or ""):
-            return by_rollout, "rollout"
-        by_channel = self.channels.get(node.channel, {}).get(node.role or "")
-        return by_channel, "channel" if by_channel else None
+        node = self.nodes[node_id]
+        return wanted(node, self.desired, self.channels.get(node.channel, {}))
 
 
 def look(fleet: Fleet, now: float) -> FleetView:

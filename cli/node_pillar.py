@@ -11,7 +11,9 @@ from typing import Any
 from artifacts.errors import EvctlError
 from cli import tokens
 from cli.fleet import Fleet, NodeInfo
+from cli.orders import trusted_orders
 from cli.rollout.documents import Documents
+from cli.wanted import wanted_release
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +27,8 @@ def node_pillar(
     role, address: from the master's map; release: from the desired releases, else from the node's
     channel; port, ready_s, drain_s: from the release's manifest; rollout: the one that is
     at work on the node just now: until it has ended, the node leaves its release to it; pinned:
-    what that rollout and the desired releases name, which the node may not prune; None: not known.
+    what that rollout and the desired releases name, which the node may not prune; None: not known;
+    at: when this was said; orders: what the node needs to believe the master's orders.
     """
     if not tokens.redeem(Path(tokens_folder), node_id, str(grains.get(tokens.GRAIN, ""))):
         log.error("node %s asked for its pillar with a token that was not issued to it", node_id)
@@ -40,6 +43,8 @@ def node_pillar(
             "role": node.role,
             "address": node.address,
             "trust": fleet.config.trust,
+            "at": round(time.time(), 3),
+            "orders": trusted_orders(fleet),
         }
         if node.role is None:
             return known | {"release": None, "problem": "the map of nodes gives it no role"}
@@ -82,10 +87,3 @@ def _release(fleet: Fleet, node: NodeInfo, role_name: str) -> dict[str, Any]:
         "ready_s": role["ready_s"],
         "drain_s": role["drain_s"],
     }
-
-
-def wanted_release(fleet: Fleet, node: NodeInfo) -> str | None:
-    """What this node should run: a rollout's decision, else its channel's."""
-    role = node.role or ""
-    desired = fleet.documents().desired().release_for(node.id, role)
-    return desired or fleet.registry().channel(node.channel).get(role)

@@ -19,7 +19,7 @@ from cli.doctor.check import Check, of_error
 from cli.doctor.files import check_files, check_tokens
 from cli.doctor.master import check_keys, check_master, pillar_settings
 from cli.doctor.nodes import Examined, Expected, check_nodes
-from cli.doctor.stores import check_documents, check_history, check_registry
+from cli.doctor.stores import check_documents, check_history, check_orders, check_registry
 from cli.fleet import Fleet
 from cli.fleet_view import FleetView, look
 from cli.output import BAD, GOOD, UNKNOWN, Output, json_option
@@ -85,6 +85,7 @@ def _checks(fleet: Fleet, view: FleetView, chosen: list[str], now: float) -> Ite
     # Without the cache: what lies in the registry now is what is judged.
     yield from check_registry(Registry(open_objects(config.registry), config.trust), view)
     yield from check_documents(fleet.documents(), view, now)
+    yield from check_orders(fleet, view)
     yield check_history(fleet.history(), view)
     master = SaltMaster(config.salt_master_config, config.network_namespace)
     try:

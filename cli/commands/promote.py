@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli.announce import record, witness
+from cli.announce import record, tell_nodes, witness
 from cli.asked import ask
 from cli.fleet import Fleet
 from cli.output import GOOD, Output, json_option, yes_option
@@ -66,6 +66,7 @@ def promote(
     output.confirm(f"Point {channel} at {release}?", yes)
     record(fleet, "channel", {"channel": channel, "release": release}, why=reason)
     point(fleet, change)
+    tell_nodes(output, fleet)
     witness(output, fleet)
     if as_json:
         output.data(_json(change, done=True))

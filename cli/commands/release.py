@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from artifacts.app import AppError, find_app, load_app
-from cli.announce import record_done
+from cli.announce import record_done, tell_nodes
 from cli.output import GOOD, NOTE, Output, json_option
 from cli.promotion import point, promotion, require_order
 
@@ -63,6 +63,7 @@ def release(
         point(fleet, promotion(fleet, manifest.release, manifest.roles, channel))
         what = {"channel": channel, "release": manifest.release}
         record_done(output, fleet, "channel", what, why=reason)
+        tell_nodes(output, fleet)
         output.say(NOTE, f"channel {channel} → {manifest.release}")
     seconds = time.monotonic() - began
     if as_json:

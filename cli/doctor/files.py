@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from artifacts.errors import EvctlError
@@ -22,7 +22,9 @@ def check_files(fleet: Fleet, nodes: dict[str, NodeInfo]) -> Iterator[Check]:
     yield from _check_writable("fleet.yaml", fleet.path)
     yield from _check_map(fleet, nodes)
     if fleet.config.signing_key is not None:
-        yield _check_signing_key(fleet, fleet.config.signing_key)
+        yield _check_key("signing key", fleet.config.signing_key, fleet.config.trust)
+    if fleet.config.orders_key is not None:
+        yield _check_key("orders' key", fleet.config.orders_key)
     if fleet.config.webhook is not None:
         yield _check_webhook(fleet.config.webhook)
 
@@ -47,20 +49,18 @@ def _check_writable(name: str, path: Path) -> Iterator[Check]:
         yield fine(name, str(path))
 
 
-def _check_signing_key(fleet: Fleet, path: Path) -> Check:
+def _check_key(name: str, path: Path, trust: Mapping[str, str] | None = None) -> Check:
+    """trust: who must know it, by fleet.yaml."""
     try:
         key = load_signing_key(path)
-        name = key_id_of(key, fleet.config.trust)
+        trusted = f", trusted as {key_id_of(key, trust)}" if trust else ""
     except EvctlError as error:
-        return of_error("signing key", error)
+        return of_error(name, error)
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return wrong(
-            "signing key",
-            f"others may use {path}",
-            f"chmod go= {path}; then a new key",
-            NOT_ALLOWED,
+            name, f"others may use {path}", f"chmod go= {path}; then a new key", NOT_ALLOWED
         )
-    return fine("signing key", f"{path}, trusted as {name}")
+    return fine(name, f"{path}{trusted}")
 
 
 def _check_webhook(path: Path) -> Check:

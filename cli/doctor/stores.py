@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from artifacts.errors import EvctlError
+from artifacts.objects import open_objects
+from artifacts.orders import read
 from artifacts.registry import DigestMismatch, Registry
 from cli.doctor.check import Check, doubtful, fine, of_error, wrong
+from cli.fleet import Fleet
 from cli.fleet_view import FleetView
 from cli.history.log import History
 from cli.history.verify import verify
+from cli.orders import orders_of, trusted_orders
 from cli.rollout.document import FINAL
 from cli.rollout.documents import Documents
 
@@ -88,6 +92,32 @@ def check_documents(documents: Documents, view: FleetView, now: float) -> Iterat
     yield from _check_left_open(documents, last, view.holders)
     yield from _check_locks(documents, now)
     yield from _check_desired(view)
+
+
+def check_orders(fleet: Fleet, view: FleetView) -> Iterator[Check]:
+    """What lies in the registry for nodes that can't hear their master, against what they should
+    run now."""
+    if view.troubles.keys() & {"registry", "documents"}:
+        return  # said above
+    try:
+        trusted = trusted_orders(fleet)
+        if trusted is None:
+            yield doubtful(
+                "orders",
+                "none are published: nodes that miss a rollout wait for the master",
+                "evctl key new PATH, then `orders_key: PATH` in fleet.yaml",
+            )
+            return
+        objects = open_objects(fleet.config.registry)
+        lying = read(objects, trusted["fleet"], trusted["trust"])
+        wanted = orders_of(fleet, 0.0)
+    except EvctlError as error:
+        yield of_error("orders", error)
+        return
+    if lying is None or lying.nodes != wanted.nodes:
+        yield doubtful("orders", "aren't what the nodes should run now", "evctl drift --mend")
+    else:
+        yield fine("orders", f"published for {len(lying.nodes)} nodes")
 
 
 def check_history(history: History, view: FleetView) -> Check:

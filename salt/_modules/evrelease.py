@@ -76,8 +76,10 @@ def converge(release=None):
 
 
 def _wanted():
-    """Nothing, as long as a rollout is at work on this node."""
+    """Nothing, as long as a rollout is at work on this node. The word is kept either way."""
     evctl = _told()
+    if "at" in evctl and (_root() / SETTINGS).exists():
+        _run("hear", at=evctl["at"], release=evctl.get("release"))
     return None if evctl.get("rollout") else evctl.get("release")
 
 

@@ -21,6 +21,7 @@ from artifacts.trust import new_signing_key
 from cli.fleet import Fleet
 from cli.history.entry import Who
 from cli.main import run
+from cli.orders import publish_orders
 from cli.salt_client import Return
 from cli.salt_master import version
 from cli.tokens import issue, redeem
@@ -109,6 +110,9 @@ def ward(world: World, published, monkeypatch) -> Iterator[Ward]:
     (world.root / "nodes.yaml").write_text(
         yaml.safe_dump({node: {"role": "web"} for node in NODES})
     )
+    new_signing_key(world.root / "orders.key")
+    world.set(orders_key="orders.key")
+    assert publish_orders(Fleet.load(world.fleet), world.root / "orders.key")
     with socket.create_server(("127.0.0.1", 0)) as server:
         pki, tokens = world.root / "pki", world.root / "tokens"
         for node in NODES:
@@ -167,7 +171,8 @@ def test_a_sound_fleet_has_nothing(ward, capsys):
     names = {check["name"] for check in found.checks}
     assert names == {
         "fleet.yaml", "map of nodes", "signing key", "registry", "channel stable", "documents",
-        "history", "locks", "master", "master's settings", "keys", "join tokens", "nodes",
+        "orders' key", "orders", "history", "locks", "master", "master's settings", "keys",
+        "join tokens", "nodes",
     }  # fmt: skip
     (nodes,) = [check for check in found.checks if check["name"] == "nodes"]
     assert "db-01,web-[01-02]" in nodes["says"]
@@ -251,6 +256,16 @@ FAULTS: dict[str, tuple[Callable[[Ward], Any], str, str, str]] = {
     "a rollout was left by its driver": (
         _left_open, "rollout R000001", "wrong", "R000001"),
     "a rollout's log was edited": (_edited, "R000001", "wrong", "backup"),
+    "no orders": (
+        lambda w: shutil.rmtree(w.root / "registry/orders"), "orders", "doubtful", "--mend"),
+    "orders of yesterday": (
+        lambda w: (w.root / "nodes.yaml").write_text("web-01: {role: web}"),
+        "orders", "doubtful", "--mend"),
+    "nobody signs orders": (
+        lambda w: w.world.set(orders_key=None), "orders", "doubtful", "evctl key new"),
+    "orders of another key": (
+        lambda w: (w.root / "orders.key").write_bytes((w.root / "signing.key").read_bytes()),
+        "orders", "wrong", ""),
     "the history was cut": (_cut_history, "history", "wrong", "history verify"),
     "a lock has expired": (
         lambda w: w.documents.lock(["web-01"], "R000001", 1.0, 1.0), "locks", "doubtful", ""),

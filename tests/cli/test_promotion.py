@@ -11,10 +11,10 @@ import cli.asked
 import cli.commands.rollout
 from cli.fleet import Fleet, FleetError, NodeInfo
 from cli.main import run
-from cli.node_pillar import wanted_release
 from cli.promotion import to_hold
 from cli.rollout.documents import Desired
 from cli.salt_client import SILENT
+from cli.wanted import wanted_release
 from tests.cli.conftest import World, commit
 from tests.rollout.fake_fleet import FakeFleet
 
