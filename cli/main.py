@@ -31,6 +31,7 @@ COMMANDS = {
     "fleet": ("cli.commands.fleet", "What the fleet is: nodes, roles, keys, what they should run."),
     "range": ("cli.commands.range", "Which nodes an expression names, and why."),
     "status": ("cli.commands.status", "What each node serves, as the node itself says."),
+    "drift": ("cli.commands.drift", "What was changed on nodes by hand, and mending it."),
     "history": ("cli.commands.history", "Who changed what, when, from where and why."),
     "doctor": ("cli.commands.doctor", "Check everything; what is wrong, and how to mend it."),
     "lab": ("cli.commands.lab", "A fleet of real nodes on this machine."),

@@ -44,7 +44,7 @@ def node_pillar(
             "address": node.address,
             "trust": fleet.config.trust,
             "at": round(time.time(), 3),
-            "orders": trusted_orders(fleet),
+            "orders": _orders(fleet),
         }
         if node.role is None:
             return known | {"release": None, "problem": "the map of nodes gives it no role"}
@@ -55,6 +55,15 @@ def node_pillar(
     except EvctlError as error:
         log.error("no pillar for node %s: %s", node_id, error)
         return {"id": node_id, "problem": str(error)}
+
+
+def _orders(fleet: Fleet) -> dict[str, str] | None:
+    """A key that can't be read is the master's trouble: its nodes go on without orders."""
+    try:
+        return trusted_orders(fleet)
+    except EvctlError as error:
+        log.error("nodes are told to believe no orders: %s", error)
+        return None
 
 
 def _pinned(documents: Documents, node_id: str, role: str, rollout: str | None) -> list[str] | None:

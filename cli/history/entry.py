@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Event = Literal["release", "channel", "rollout", "rollback", "lock", "key"]
+Event = Literal["release", "channel", "rollout", "rollback", "mend", "lock", "key"]
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,35 @@ def matches(compound):
     return {"ok": True, "result": {"matches": __salt__["match.compound"](compound)}, "status": None}
 
 
+def drift():
+    """What was changed here by hand: of what serves, and of what the states have written."""
+    would = __salt__["state.apply"](test=True)
+    if not isinstance(would, dict):
+        return _not_applied(would)
+    said = _run("drift")
+    if said["ok"]:
+        said["result"]["states"] = [
+            f"{one.get('name') or name}: {' '.join(one['comment'].split())}"
+            for name, one in would.items()
+            if one["result"] is not True and not name.startswith("evrelease_")
+        ]
+    return said
+
+
+def mend():
+    """Put right what `drift` finds: the states first, since they bring the toolkit."""
+    done = __salt__["state.apply"]()
+    if not isinstance(done, dict):
+        return _not_applied(done)
+    return _run("mend")
+
+
+def _not_applied(why):
+    """Salt answers with a list when another run is under way, or the states don't render."""
+    what = {"code": "E1003", "what": "the states can't be run now", "why": " ".join(map(str, why))}
+    return {"ok": False, "error": what, "status": None}
+
+
 def converge(release=None):
     """Become what the master wants now: the pillar's release, asked for anew, unless one is named.
 

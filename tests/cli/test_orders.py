@@ -107,6 +107,14 @@ def test_they_say_what_the_pillar_says(world, nodes, evctl):
             assert ordered[node] == pillar["release"]
 
 
+def test_without_their_key_nodes_still_have_their_pillar(world, nodes, evctl):
+    release = _release(evctl)
+    (world.root / "orders.key").unlink()
+    token = issue(world.root / "tokens", "web-01")
+    pillar = node_pillar("web-01", {GRAIN: token}, str(world.fleet), str(world.root / "tokens"))
+    assert (pillar["release"], pillar["orders"]) == (release, None)
+
+
 def test_a_registry_that_is_gone_holds_no_rollback_up(world, nodes, evctl):
     release = _release(evctl)
     assert _roll_out(evctl, release)[0] == 0
