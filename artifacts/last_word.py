@@ -59,13 +59,16 @@ def follow(node: Node, now: Callable[[], float] = time.time) -> dict[str, Any]:
     """Become what the master said last, if it is silent. The answer of `Node.converge`, and what
     that raises; what the registry raises only when the master has never said anything."""
 
+    def is_heard() -> bool:
+        return 0 <= silent_for_s(node.layout, now()) < SILENT_S
+
     def wanted() -> str | None:
-        if 0 <= silent_for_s(node.layout, now()) < SILENT_S:
+        if is_heard():  # meanwhile: another change held the node's lock
             return None
         words = _words(node)
         return max(words, key=lambda word: word.at).release if words else None
 
-    return node.converge(wanted)
+    return {"unchanged": True, "release": None} if is_heard() else node.converge(wanted)
 
 
 def silent_for_s(layout: Layout, now: float) -> float:
