@@ -8,8 +8,9 @@ DEBIAN := systemd-container debootstrap iproute2 git
 
 MINUTES ?= 10
 CYCLES ?= 50
+RUNS ?= 1000000
 
-.PHONY: demo test bench fuzz powercut lint machines browser tracker lock clean
+.PHONY: demo test bench fuzz powercut simulate lint machines browser tracker lock clean
 
 demo: $(VENV)/ready machines
 	$(BIN)/python -m demo --driver $(DRIVER)
@@ -28,6 +29,10 @@ fuzz: $(VENV)/ready
 
 powercut: $(VENV)/ready
 	POWERCUT_CYCLES=$(CYCLES) $(BIN)/python -m pytest -s tests/eventstore/test_power.py
+
+# Random fleets, faults and interleavings through the decisions of a rollout; `make test` has a tenth.
+simulate: $(VENV)/ready
+	SIMULATE_RUNS=$(RUNS) $(BIN)/python -m pytest -s -n 2 tests/rollout/test_simulation.py
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

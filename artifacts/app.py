@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from artifacts.errors import EvctlError
+from artifacts.gates import read_gate
+from artifacts.windows import check_window
 
 FILE = "evctl.yaml"
 BOUND_S_MAX = 3600.0
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]{0,26}")
 _APP_KEYS = {
-    *("app", "version", "python", "requirements", "include", "exclude", "fleet", "roles"),
+    *("app", "version", "python", "requirements", "include", "exclude", "fleet", "roles", "closed"),
 }
-_ROLE_KEYS = {"command", "listen", "ready_s", "drain_s", "schemas", "tools"}
+_ROLE_KEYS = {"command", "listen", "ready_s", "drain_s", "schemas", "tools", "serving_min", "gates"}
 
 
 class AppError(EvctlError):
@@ -41,7 +43,8 @@ class Tool:
 @dataclass(frozen=True)
 class Role:
     """What a role runs. listen: TCP port. ready_s, drain_s: bounds of a swap. reads, writes:
-    schema versions. tools: by name."""
+    schema versions. tools: by name. serving_min: never fewer nodes serve during a rollout.
+    gates: what is compared after each wave, by name."""
 
     name: str
     command: tuple[str, ...]
@@ -51,10 +54,15 @@ class Role:
     reads: dict[str, list[int]]
     writes: dict[str, int]
     tools: dict[str, Tool]
+    serving_min: int = 0
+    gates: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """As manifests have it: without tools it is what it was before there were any."""
+        """As manifests have it: what isn't there is left out, as before there was such a thing."""
         facts = asdict(self) | {"command": list(self.command)}
+        for key in ("serving_min", "gates"):
+            if not facts[key]:
+                del facts[key]
         tools = facts.pop("tools")
         for tool in tools.values():
             tool["command"] = list(tool["command"])
@@ -63,7 +71,8 @@ class Role:
 
 @dataclass(frozen=True)
 class App:
-    """An app. root: the folder of its evctl.yaml; requirements: its hash-pinned lock."""
+    """An app. root: the folder of its evctl.yaml; requirements: its hash-pinned lock; closed: the
+    windows of the week in which it isn't rolled out."""
 
     root: Path
     name: str
@@ -74,6 +83,7 @@ class App:
     exclude: tuple[str, ...]
     fleet: str | None
     roles: dict[str, Role]
+    closed: tuple[str, ...] = ()
 
 
 def find_app(start: Path) -> Path | None:
@@ -118,7 +128,17 @@ class _Reader:
             exclude=self._texts(raw, "exclude", []),
             fleet=None if raw.get("fleet") is None else self._text(raw, "fleet"),
             roles=self._roles(raw),
+            closed=self._windows(raw),
         )
+
+    def _windows(self, raw: dict[str, Any]) -> tuple[str, ...]:
+        windows = self._texts(raw, "closed", [])
+        for window in windows:
+            try:
+                check_window(window)
+            except ValueError as error:
+                raise self._wrong("closed", f"has {window!r}, which {error}") from error
+        return windows
 
     def _roles(self, raw: dict[str, Any]) -> dict[str, Role]:
         roles = self._mapping(raw.get("roles"), "roles")
@@ -165,7 +185,20 @@ class _Reader:
             reads=self._reads(schemas, f"{where}.schemas.reads"),
             writes=self._writes(schemas, f"{where}.schemas.writes"),
             tools=self._tools(facts, f"{where}.tools"),
+            serving_min=self._count(facts, "serving_min", where),
+            gates=self._gates(facts, f"{where}.gates"),
         )
+
+    def _gates(self, facts: dict[str, Any], where: str) -> dict[str, dict[str, Any]]:
+        gates = self._mapping(facts.get("gates", {}), where)
+        for name, raw in gates.items():
+            if not _NAME.fullmatch(name) or name == "all":
+                raise self._wrong(f"{where}.{name}", "must be a lower-case name, and not `all`")
+            try:
+                read_gate(name, self._mapping(raw, f"{where}.{name}"))
+            except ValueError as error:
+                raise self._wrong(f"{where}.{name}", str(error)) from error
+        return gates
 
     def _tools(self, facts: dict[str, Any], where: str) -> dict[str, Tool]:
         tools = {}
@@ -187,14 +220,14 @@ class _Reader:
     def _reads(self, schemas: dict[str, Any], where: str) -> dict[str, list[int]]:
         reads = self._mapping(schemas.get("reads", {}), where)
         for name, versions in reads.items():
-            if not isinstance(versions, list) or not all(map(_is_version, versions)):
+            if not isinstance(versions, list) or not all(map(_is_whole, versions)):
                 raise self._wrong(f"{where}.{name}", "must be a list of whole numbers")
         return reads
 
     def _writes(self, schemas: dict[str, Any], where: str) -> dict[str, int]:
         writes = self._mapping(schemas.get("writes", {}), where)
         for name, version in writes.items():
-            if not _is_version(version):
+            if not _is_whole(version):
                 raise self._wrong(f"{where}.{name}", "must be a whole number")
         return writes
 
@@ -245,6 +278,12 @@ class _Reader:
             raise self._wrong(f"{where}.{key}".lstrip("."), "must be a list of texts")
         return tuple(value)
 
+    def _count(self, facts: dict[str, Any], key: str, where: str) -> int:
+        value = facts.get(key, 0)
+        if not _is_whole(value) or not 0 <= value < 1_000_000:
+            raise self._wrong(f"{where}.{key}", "must be a number of nodes")
+        return int(value)
+
     def _seconds(self, raw: dict[str, Any], key: str, where: str) -> float:
         value = raw.get(key)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -254,5 +293,5 @@ class _Reader:
         return float(value)
 
 
-def _is_version(value: object) -> bool:
+def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)

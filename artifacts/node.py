@@ -90,6 +90,16 @@ class Node:
         toolkit = toolkit_digest(Path(__file__).parent)
         return {**self.status(), "registry": registry, "toolkit": toolkit, "clock": time.time()}
 
+    def metrics(self) -> dict[str, str]:
+        """Release → the page that its generation answers at /metrics; those that answer."""
+        role = self.config.role
+        pages = {}
+        for generation in self._generations(role) if role else ():
+            socket = self.services.admin_socket(role or "", generation.release)
+            if (answer := ask(socket, "/metrics", ASK_S)).status == 200:
+                pages[generation.release] = answer.body.decode("utf-8", "replace")
+        return pages
+
     def prefetch(self, release: str) -> dict[str, Any]:
         """Fetch, verify and install a release: see install.prefetch."""
         with self._changing("prefetch"):
@@ -276,6 +286,7 @@ def run(function: str, config_path: str, **kwargs: Any) -> dict[str, Any]:
 FUNCTIONS = (
     "status",
     "examine",
+    "metrics",
     "prefetch",
     "activate",
     "converge",

@@ -55,6 +55,7 @@ def build(
         files={name: _digest(path) for name, path in sorted(files.items())},
         wheels={name: _digest(path) for name, path in sorted(brought.items())},
         roles={name: role.to_json() for name, role in sorted(app.roles.items())},
+        closed=app.closed,
     )
 
 

@@ -123,6 +123,7 @@ def message(fleet: str, document: Document, head: Head | None) -> dict[str, Any]
         "nodes": facts["nodes"],
         "by": document.operator,
         "why": document.reason,
+        "note": document.note,
         "history": str(head or ""),
     }
     return {
@@ -142,8 +143,21 @@ def message(fleet: str, document: Document, head: Head | None) -> dict[str, Any]
 
 
 SHORT = 40
-GLYPHS = {"converged": GOOD, "rolled_back": BAD, "failed": BAD, "partial": UNKNOWN}
-_COLORS = {"converged": "good", "rolled_back": "danger", "failed": "danger", "running": "#439fe0"}
+GLYPHS = {
+    "converged": GOOD,
+    "rolled_back": BAD,
+    "aborted": BAD,
+    "failed": BAD,
+    "partial": UNKNOWN,
+    "paused": UNKNOWN,
+}
+_COLORS = {
+    "running": "#439fe0",
+    "converged": "good",
+    "rolled_back": "danger",
+    "aborted": "danger",
+    "failed": "danger",
+}
 
 
 def _facts(document: Document) -> dict[str, Any]:

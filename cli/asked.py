@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from cli.fleet import Fleet
-from cli.rollout.drive import answer_of
+from cli.rollout.ask import answer_of
 from cli.salt_client import SaltClient
 
 ASK_S = 15.0
 
 
+def client_of(fleet: Fleet) -> SaltClient:
+    """One for the whole command: connecting to the master takes longer than asking a node."""
+    return _client(SaltClient, fleet.config.salt_master_config, fleet.config.network_namespace)
+
+
+@cache
+def _client(kind: type[SaltClient], config: Path, network: str | None) -> SaltClient:
+    return kind(config, network)
+
+
 def ask(fleet: Fleet, nodes: Collection[str]) -> dict[str, dict[str, Any]]:
     """Node → its status, with `state`: serving, idle, silent or failed."""
     found: dict[str, dict[str, Any]] = {}
-    for returned in _client(fleet).call(nodes, "evrelease.status", {}, ASK_S):
+    for returned in client_of(fleet).call(nodes, "evrelease.status", {}, ASK_S):
         answer = answer_of(returned)
         if answer.ok and answer.result:
             state = "serving" if answer.result.get("release") else "idle"
@@ -43,13 +54,9 @@ class Asked:
     def _matches(self, compound: str) -> Mapping[str, bool | None]:
         asked = {"compound": compound}
         told: dict[str, bool | None] = {}
-        for returned in _client(self._fleet).call(
+        for returned in client_of(self._fleet).call(
             self._fleet.nodes(), "evrelease.matches", asked, ASK_S
         ):
             result = answer_of(returned).result
             told[returned.node] = bool(result["matches"]) if result else None
         return told
-
-
-def _client(fleet: Fleet) -> SaltClient:
-    return SaltClient(fleet.config.salt_master_config, fleet.config.network_namespace)

@@ -34,9 +34,14 @@ COMMANDS = {
     "drift": ("cli.commands.drift", "What was changed on nodes by hand, and mending it."),
     "history": ("cli.commands.history", "Who changed what, when, from where and why."),
     "doctor": ("cli.commands.doctor", "Check everything; what is wrong, and how to mend it."),
+    "lock": ("cli.commands.lock", "Let no rollout begin on nodes; which are locked."),
+    "unlock": ("cli.commands.unlock", "Let rollouts begin on them again."),
     "lab": ("cli.commands.lab", "A fleet of real nodes on this machine."),
     "key": ("cli.commands.key", "Keys that sign releases."),
-    "explain": ("cli.commands.explain", "What an error's code means."),
+    "explain": (
+        "cli.commands.explain",
+        "What an error's code means; why a node is on its release.",
+    ),
 }
 
 
@@ -118,7 +123,8 @@ def evctl(context: click.Context, fleet: Path | None, no_color: bool, quiet: boo
     Exit codes:
       0 done   1 our own fault   2 usage   3 --plan --exit-code found changes
       4 not allowed, not trusted   5 failed and rolled back   6 failed, not rolled back
-      7 nodes silent   8 locked, or changed meanwhile
+      7 partial: nodes silent or left behind   8 locked, or changed meanwhile   9 paused
+      130 stopped with Ctrl-C, or detached: the work goes on
     """
     context.obj = Output(fleet=fleet, color=False if no_color else None, quiet=quiet)
     if context.invoked_subcommand is None:

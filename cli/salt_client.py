@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import EvctlError
@@ -118,12 +121,26 @@ class SaltClient:
         if self._client is None:
             settings = settings_of_master(self._config)
             enter_network(self._network)
+            _import_transport()
             import salt.client
 
             # What it logs on stderr is said by the errors that are raised, in one line.
             logging.getLogger("salt").setLevel(logging.CRITICAL)
             self._client = salt.client.LocalClient(c_path=str(settings), auto_reconnect=True)
         return self._client
+
+
+def _import_transport() -> None:
+    """Salt's transport imports the whole master, of which a client uses nothing: with its file
+    servers, gitfs and all that is most of what a command would wait for."""
+    if "salt.transport.tcp" in sys.modules:
+        return
+    whole = sys.modules.setdefault("salt.master", ModuleType("salt.master"))
+    try:
+        importlib.import_module("salt.transport.tcp")
+    finally:
+        if not hasattr(whole, "__file__"):
+            del sys.modules["salt.master"]
 
 
 def settings_of_master(config: Path) -> Path:

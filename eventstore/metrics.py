@@ -1,6 +1,8 @@
-"""Counters and gauges in Prometheus' text format (version 0.0.4): just what the roles need."""
+"""Counters, histograms and gauges in Prometheus' text format (0.0.4): just what the roles need."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
+from itertools import accumulate
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -30,6 +32,36 @@ class Counter:
             if self._label
             else f"{self.name} {value:.15g}"
             for label, value in sorted(self._values.copy().items())
+        ]
+
+
+class Histogram(Counter):
+    """How often a time, in seconds, was within each bound."""
+
+    BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+    def __init__(self, name: str, help_text: str) -> None:
+        super().__init__(name, help_text, "le")
+        self._counts = [0] * (len(self.BOUNDS_S) + 1)
+        self._sum_s = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self._counts[bisect_left(self.BOUNDS_S, seconds)] += 1
+        self._sum_s += seconds
+
+    def lines(self) -> list[str]:
+        """This histogram in the text format."""
+        within = list(accumulate(self._counts))
+        head = [f"# HELP {self.name} {self.help_text}", f"# TYPE {self.name} histogram"]
+        bounds = [*(f"{bound:g}" for bound in self.BOUNDS_S), "+Inf"]
+        return [
+            *head,
+            *(
+                f'{self.name}_bucket{{le="{bound}"}} {count}'
+                for bound, count in zip(bounds, within, strict=True)
+            ),
+            f"{self.name}_sum {self._sum_s:.15g}",
+            f"{self.name}_count {within[-1]}",
         ]
 
 

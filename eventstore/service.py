@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from eventstore.collector.drain import Listener, until_no_connections
 from eventstore.collector.handlers import refusal
 from eventstore.collector.health import PATHS, Health
 from eventstore.errors import EngineUnavailable, EventStoreError, Refused, SettingsError
-from eventstore.metrics import Counter
+from eventstore.metrics import Counter, Histogram
 from eventstore.settings import Settings
 
 log = logging.getLogger("eventstore.service")
@@ -187,6 +188,7 @@ class _App:
         self.connections: Connections | None = None  # the public ones
         self._role = role
         self._requests = Counter("ev_requests_total", "Requests answered.", "code")
+        self._times = Histogram("ev_request_seconds", "How long requests took to answer.")
         self._health = Health(
             identity={
                 "role": process.role,
@@ -196,7 +198,7 @@ class _App:
             },
             unready=self._unready,
             notice=role.notice,
-            counters=lambda: [self._requests, *role.counters()],
+            counters=lambda: [self._requests, self._times, *role.counters()],
             gauges=self._gauges,
         )
 
@@ -218,6 +220,7 @@ class _App:
     async def _answer(self, request: BaseRequest) -> StreamResponse:
         if request.path in PATHS:
             return self._health_answer(request)
+        began = time.perf_counter()
         try:
             response: Response = await self._role.handle(request)
         except Refused as refused:
@@ -230,6 +233,7 @@ class _App:
                 Refused(500, "fault", "a fault of ours; it is in the log", "send it again later")
             )
         self._requests.add(label=str(response.status))
+        self._times.observe(time.perf_counter() - began)
         return response
 
     def _health_answer(self, request: BaseRequest) -> Response:

@@ -14,7 +14,7 @@ from artifacts.errors import EvctlError
 from artifacts.examine import toolkit_digest
 from artifacts.objects import open_objects
 from artifacts.registry import Registry
-from cli.asked import ASK_S, Asked
+from cli.asked import ASK_S, Asked, client_of
 from cli.doctor.check import Check, of_error
 from cli.doctor.files import check_files, check_tokens
 from cli.doctor.master import check_keys, check_master, pillar_settings
@@ -24,8 +24,7 @@ from cli.fleet import Fleet
 from cli.fleet_view import FleetView, look
 from cli.output import BAD, GOOD, UNKNOWN, Output, json_option
 from cli.ranges import nodes_in
-from cli.rollout.drive import answer_of
-from cli.salt_client import SaltClient
+from cli.rollout.ask import answer_of
 from cli.salt_master import SaltMaster, version
 
 _GLYPHS = {"fine": GOOD, "doubtful": UNKNOWN, "wrong": BAD}
@@ -109,11 +108,9 @@ def _checks(fleet: Fleet, view: FleetView, chosen: list[str], now: float) -> Ite
 
 
 def _examine(fleet: Fleet, nodes: list[str]) -> dict[str, Examined]:
-    config = fleet.config
-    client = SaltClient(config.salt_master_config, config.network_namespace)
     asked_at = time.time()
     found = {}
-    for returned in client.call(nodes, "evrelease.examine", {}, ASK_S):
+    for returned in client_of(fleet).call(nodes, "evrelease.examine", {}, ASK_S):
         answer = answer_of(returned)
         error = None if answer.silent else answer.error
         found[returned.node] = Examined(asked_at, time.time(), answer.result, error)

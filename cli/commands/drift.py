@@ -12,18 +12,18 @@ import click
 
 from artifacts.errors import EvctlError
 from cli.announce import record, tell_nodes, witness
-from cli.asked import Asked
+from cli.asked import Asked, client_of
 from cli.fleet import Fleet
-from cli.fleet_view import FleetView, look
+from cli.fleet_view import look
 from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output, json_option, yes_option
 from cli.ranges import counted, is_whole_fleet, nodes_in
-from cli.rollout.drive import answer_of
-from cli.salt_client import SaltClient
+from cli.rollout.ask import answer_of
 
 DRIFT_S = 60.0  # a dry run of the states, and every file of the release
 MEND_S = 600.0
 CHANGES_EXIT = 3
 SILENT_EXIT = 7
+_GLYPHS = {"right": GOOD, "drifted": BAD, "silent": UNKNOWN, "failed": BAD, "changing": NOTE}
 
 
 class NotMended(EvctlError):
@@ -66,48 +66,54 @@ def drift(
     """
     output: Output = context.obj
     fleet = output.load_fleet()
-    view = look(fleet, time.time())
-    asked = nodes_in(expression, view.nodes, Asked(fleet)) if expression else sorted(view.nodes)
-    found = _found(fleet, view, asked)
-    if not as_json:
-        for node, said in found.items():
-            _show(output, node, said)
-    changed = [node for node, said in found.items() if said["drift"]]
-    mended: list[str] = []
+    nodes = fleet.nodes()
+    asked = nodes_in(expression, nodes, Asked(fleet)) if expression else sorted(nodes)
+    found = compare(fleet, asked)
+    drifted = [node for node, said in found.items() if said["state"] == "drifted"]
     if mend:
-        if changed:
-            whole = expression is not None and is_whole_fleet(expression, changed, view.nodes)
-            output.confirm(f"Mend {counted(changed)}?", yes, whole_fleet=whole)
-            mended = _mend(output, fleet, changed, reason)
+        if drifted:
+            whole = expression is not None and is_whole_fleet(expression, drifted, nodes)
+            output.confirm(f"Mend {counted(drifted)}?", yes, whole_fleet=whole)
+            _mend(output, fleet, drifted, reason)
+            found |= compare(fleet, drifted)
         tell_nodes(output, fleet)
     if as_json:
-        output.data({"nodes": found, "mended": mended})
-    silent = [node for node, said in found.items() if said["state"] != "told"]
-    if silent:
+        output.data({"nodes": found})
+    else:
+        for node, said in found.items():
+            _show(output, node, said)
+    states = {said["state"] for said in found.values()}
+    if states & {"silent", "failed"}:
         context.exit(SILENT_EXIT)
-    context.exit(CHANGES_EXIT if set(changed) - set(mended) else 0)
+    context.exit(CHANGES_EXIT if "drifted" in states else 0)
 
 
-def _found(fleet: Fleet, view: FleetView, nodes: list[str]) -> dict[str, dict[str, Any]]:
-    """Node → {"state": told, silent or failed, "drift": what, in words}."""
-    found: dict[str, dict[str, Any]] = {}
-    for returned in _client(fleet).call(nodes, "evrelease.drift", {}, DRIFT_S):
-        answer = answer_of(returned)
-        if answer.ok and answer.result:
-            wanted = None if returned.node in view.holders else view.wanted(returned.node)[0]
-            found[returned.node] = {"state": "told", "drift": drift_of(answer.result, wanted)}
-        else:
+def compare(fleet: Fleet, nodes: list[str]) -> dict[str, dict[str, Any]]:
+    """Node → {"state", "serves", "should", "rollout", "drift": what was changed, in words}; state:
+    right, drifted, silent, failed (then with `error`) or changing."""
+    view = look(fleet, time.time())
+    found = {}
+    for returned in client_of(fleet).call(nodes, "evrelease.drift", {}, DRIFT_S):
+        node, answer = returned.node, answer_of(returned)
+        should, rollout = view.wanted(node)[0], view.holders.get(node)
+        said: dict[str, Any] = {"serves": None, "should": should, "rollout": rollout, "drift": []}
+        if not answer.ok or not answer.result:
             state = "silent" if answer.silent else "failed"
-            found[returned.node] = {"state": state, "drift": [], "error": answer.error}
+            said["error"] = answer.error
+        else:
+            said["serves"] = answer.result["release"]
+            said["drift"] = drift_of(answer.result, should)
+            state = "drifted" if said["drift"] else "right"
+        found[node] = {"state": "changing" if rollout else state, **said}
     return dict(sorted(found.items()))
 
 
 def drift_of(said: Mapping[str, Any], wanted: str | None) -> list[str]:
-    """In words. wanted: None while a rollout is at work there, or when nobody says."""
+    """In words. wanted: what it should serve, None for nothing."""
     serves = said["release"]
     drifted = []
-    if wanted and serves != wanted:
-        drifted.append(f"serves {serves or 'nothing'}, and should serve {wanted}")
+    if serves != wanted:
+        drifted.append(f"serves {serves or 'nothing'}, should {wanted or 'nothing'}")
     if serves and said["current"] != serves:
         drifted.append(f"its link `current` names {said['current'] or 'nothing'}, not what serves")
     drifted += [f"{release} runs beside it" for release in said["more"]]
@@ -115,14 +121,13 @@ def drift_of(said: Mapping[str, Any], wanted: str | None) -> list[str]:
     return [*drifted, *said["states"]]
 
 
-def _mend(output: Output, fleet: Fleet, nodes: list[str], reason: str) -> list[str]:
+def _mend(output: Output, fleet: Fleet, nodes: list[str], reason: str) -> None:
     """One after the other. NotMended ends it."""
-    mended = []
     with _locked(fleet, nodes), _witnessed(output, fleet):
         record(fleet, "mend", {"nodes": nodes}, why=reason)
         for node in nodes:
             output.say(NOTE, f"{node}: mending")
-            (returned,) = _client(fleet).call([node], "evrelease.mend", {}, MEND_S)
+            (returned,) = client_of(fleet).call([node], "evrelease.mend", {}, MEND_S)
             answer = answer_of(returned)
             if not answer.ok:
                 error = answer.error or {}
@@ -132,8 +137,6 @@ def _mend(output: Output, fleet: Fleet, nodes: list[str], reason: str) -> list[s
                     next_step=str(error.get("next") or f"evctl doctor --range {node}"),
                 )
             output.say(GOOD, f"{node}: mended")
-            mended.append(node)
-    return mended
 
 
 @contextmanager
@@ -156,17 +159,16 @@ def _locked(fleet: Fleet, nodes: list[str]) -> Iterator[None]:
         documents.unlock(holder)
 
 
-def _client(fleet: Fleet) -> SaltClient:
-    return SaltClient(fleet.config.salt_master_config, fleet.config.network_namespace)
-
-
 def _show(output: Output, node: str, said: Mapping[str, Any]) -> None:
-    if said["state"] != "told":
-        error = said["error"] or {}
-        click.echo(f"{output.mark(UNKNOWN)} {node:20} {error.get('what') or 'no answer'}")
-    elif said["drift"]:
-        click.echo(f"{output.mark(BAD)} {node:20} {said['drift'][0]}")
-        for more in said["drift"][1:]:
-            click.echo(f"  {'':20} {more}")
-    else:
-        click.echo(f"{output.mark(GOOD)} {node:20} as it should be")
+    error = said.get("error") or {}
+    told = {
+        "right": [said["serves"] or "serves nothing, and should not"],
+        "drifted": said["drift"],
+        "silent": ["no answer"],
+        "failed": [error.get("what") or "can't be asked"],
+        "changing": [f"{said['rollout']} is at work on it"],
+    }[said["state"]]
+    mark = output.mark(_GLYPHS[said["state"]])
+    click.echo(f"{mark} {node:20} {said['state']:8} {told[0]}")
+    for more in told[1:]:
+        click.echo(f"  {'':20} {'':8} {more}")

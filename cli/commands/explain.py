@@ -1,9 +1,10 @@
-"""`evctl explain`: what an error's code means."""
+"""`evctl explain`: what an error's code means, or why a node is on its release."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 import textwrap
 
 import click
@@ -11,6 +12,7 @@ import click
 from artifacts.errors import EvctlError, error_catalogue
 from cli.output import Output, json_option
 
+_CODE = re.compile(r"[Ee]\d{4}", re.ASCII)
 # Importing these makes every kind of error known.
 _PACKAGES = (
     "artifacts",
@@ -24,15 +26,16 @@ _PACKAGES = (
 
 
 @click.command()
-@click.argument("code", required=False)
+@click.argument("code", required=False, metavar="[CODE|NODE]")
 @json_option
 @click.pass_obj
 def explain(output: Output, code: str | None, as_json: bool) -> None:
-    """What CODE means; without one, all codes.
+    """What CODE means; without one, all codes. Of a NODE: why it is on its release.
 
     \b
-    Example:
+    Examples:
       evctl explain E2201
+      evctl explain collector-01
     """
     known = catalogue()
     if code is None:
@@ -41,6 +44,9 @@ def explain(output: Output, code: str | None, as_json: bool) -> None:
             return
         for name, kind in known.items():
             click.echo(f"{name}  {textwrap.shorten(kind.explanation, 90)}")
+        return
+    if not _CODE.fullmatch(code):
+        _explain_node(output, code, as_json=as_json)
         return
     if code.upper() not in known:
         raise click.UsageError(f"No error has the code {code}. `evctl explain` lists them all.")
@@ -52,6 +58,15 @@ def explain(output: Output, code: str | None, as_json: bool) -> None:
         return
     click.echo(f"{kind.code} (exit code {kind.exit_code})")
     click.echo(textwrap.fill(kind.explanation, 90, initial_indent="  ", subsequent_indent="  "))
+
+
+def _explain_node(output: Output, node: str, *, as_json: bool) -> None:
+    from cli.commands.explain_node import explain_node  # codes need neither Salt nor a fleet
+
+    fleet = output.load_fleet()
+    if node not in fleet.nodes():
+        raise click.UsageError(f"{node} is neither a code, such as E4003, nor a node of the fleet.")
+    explain_node(output, fleet, node, as_json=as_json)
 
 
 def catalogue() -> dict[str, type[EvctlError]]:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import getpass
-import time
-
 import click
 
 from cli.asked import Asked
-from cli.commands.rollout import carry_out, role_sizes, serving_now
+from cli.commands.carrying import carry_out
+from cli.commands.planning import Wish, draft, past_one_way_option
 from cli.fleet import Fleet
 from cli.output import Output, json_option, yes_option
 from cli.ranges import counted, is_whole_fleet, nodes_in
 from cli.rollout import report
-from cli.rollout.document import Document, NodeRecord
-from cli.rollout.errors import NothingToRollBack
-from cli.rollout.plan import waves_back
+from cli.rollout.document import FINAL, Document
+from cli.rollout.errors import NothingToRollBack, WrongState
 
 
 @click.command()
 @click.argument("rollout_id", required=False, metavar="[ROLLOUT]")
 @click.option("--range", "expression", metavar="EXPR", help="Only these of its nodes.")
 @click.option("--reason", default="", help="Why; kept with the rollback.")
+@past_one_way_option
 @click.option("--plan", "plan_only", is_flag=True, help="Say what would be done, and do nothing.")
 @yes_option
 @json_option
@@ -32,6 +30,7 @@ def rollback(
     rollout_id: str | None,
     expression: str | None,
     reason: str,
+    past_one_way: bool,
     plan_only: bool,
     yes: bool,
     as_json: bool,
@@ -49,6 +48,12 @@ def rollback(
     """
     fleet = output.load_fleet()
     undone = fleet.documents().load(rollout_id).document if rollout_id else last_change(fleet)
+    if undone.state not in FINAL:
+        raise WrongState(
+            f"{undone.id} has not ended",
+            why=f"it is {undone.state}",
+            next_step=f"evctl rollout abort {undone.id}",
+        )
     nodes = fleet.nodes()
     chosen = set(nodes_in(expression, nodes, Asked(fleet))) if expression else set(undone.nodes)
     before = {
@@ -63,39 +68,30 @@ def rollback(
             next_step="evctl rollouts lists the others",
         )
     report.show_range(output, before)
-    serving = serving_now(fleet, sorted(before))
-    records = {
-        node: NodeRecord(role=undone.nodes[node].role, before=serving[node], to=release)
-        for node, release in before.items()
-        if serving[node] != release
-    }
-    steps = waves_back({node: record.role for node, record in records.items()}, role_sizes(nodes))
+    drafted = draft(
+        fleet,
+        Wish(
+            kind="rollback",
+            to=before,
+            range=expression or undone.range,
+            reason=reason or f"back to before {undone.id}",
+            canaries=0,
+            floors={role: capacity.floor for role, capacity in undone.capacity.items()},
+            past_one_way=past_one_way,
+        ),
+    )
     if not as_json:
-        unchanged = len(before) - len(records)
-        report.show_plan(output, fleet.config.name, records, steps, unchanged=unchanged)
-    if not records or plan_only:
+        report.show_plan(output, fleet.config.name, drafted, len(before))
+    if not drafted.nodes or plan_only:
         if as_json:
-            output.data(report.plan_json(before, records, steps))
+            output.data(report.plan_json(before, drafted))
         return
     output.confirm(
-        f"Bring {counted(records)} back to before {undone.id}?",
+        f"Bring {counted(drafted.nodes)} back to before {undone.id}?",
         yes,
         whole_fleet=expression is not None and is_whole_fleet(expression, chosen, nodes),
     )
-
-    def make(new_id: str) -> Document:
-        return Document(
-            id=new_id,
-            kind="rollback",
-            operator=getpass.getuser(),
-            reason=reason or f"back to before {undone.id}",
-            range=expression or undone.range,
-            created_at=round(time.time(), 3),
-            nodes=records,
-            waves=steps,
-        )
-
-    carry_out(output, fleet, make, as_json=as_json)
+    carry_out(output, fleet, drafted, as_json=as_json)
 
 
 def last_change(fleet: Fleet) -> Document:

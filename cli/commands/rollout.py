@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import getpass
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import click
 
 from artifacts.errors import EvctlError
-from cli.announce import Announcer
-from cli.asked import Asked, ask
-from cli.fleet import Fleet, NodeInfo
+from artifacts.gates import Gate, read_gate
+from artifacts.manifest import Manifest
+from artifacts.windows import closed_now
+from cli.asked import Asked
+from cli.commands import rollout_control
+from cli.commands.carrying import carry_out
+from cli.commands.planning import Wish, draft, past_one_way_option, refuse_stale
+from cli.fleet import NodeInfo
+from cli.option_types import Duration, Floor, Words
 from cli.output import Output, json_option, yes_option
 from cli.ranges import counted, is_whole_fleet, nodes_in
 from cli.rollout import report
-from cli.rollout.document import Document, Limits, NodeRecord
-from cli.rollout.drive import drive
-from cli.rollout.errors import NodesSilent
-from cli.rollout.plan import CANARIES, parse_shares, waves
-from cli.salt_client import SaltClient
+from cli.rollout.document import Limits
+from cli.rollout.errors import NoSuchGate, WindowClosed
+from cli.rollout.plan import CANARIES, parse_shares
 
 CHANGES_EXIT = 3
+BAKE_S_MAX = 24 * 3600.0
 
 
 class NotThisRole(EvctlError):
@@ -33,17 +33,29 @@ class NotThisRole(EvctlError):
     explanation = "A node's role isn't one that the release knows, so it can't run it."
 
 
-@click.command()
-@click.option(
-    "--range", "expression", required=True, metavar="EXPR", help="Which nodes: see `evctl range`."
-)
-@click.option("--to", "release", required=True, metavar="RELEASE", help="Which release.")
+@click.group(invoke_without_command=True)
+@click.option("--range", "expression", metavar="EXPR", help="Which nodes: see `evctl range`.")
+@click.option("--to", "release", metavar="RELEASE", help="Which release.")
 @click.option("--reason", default="", help="Why; kept with the rollout.")
 @click.option("--canary", "canaries", type=click.IntRange(0, 1000), default=CANARIES,
               show_default=True, metavar="N", help="Canaries of each role; 0: none.")  # fmt: skip
 @click.option("--waves", "shares", metavar="LIST", help="How far each wave goes: 1,25%,50%,100%.")
-@click.option("--bake", "bake_s", type=click.FloatRange(0, 3600), default=Limits.bake_s,
-              show_default=True, help="Seconds that each wave must stay healthy.")  # fmt: skip
+@click.option("--bake", "bake_s", type=Duration(BAKE_S_MAX), default=Limits.bake_s,
+              show_default=True, help="How long each wave must stay healthy: 90s, 5m.")  # fmt: skip
+@click.option("--max-fail", type=click.IntRange(0, 10_000), default=Limits.max_fail,
+              show_default=True, metavar="N", help="So many may fail.")  # fmt: skip
+@click.option("--max-unreachable", type=click.IntRange(0, 10_000), default=Limits.max_unreachable,
+              show_default=True, metavar="N", help="So many may fall silent.")  # fmt: skip
+@click.option("--floor", "floors", type=Floor(), multiple=True, metavar="ROLE=N",
+              help="Never fewer than N of a role serving.")  # fmt: skip
+@click.option("--gate", "gates", multiple=True, metavar="NAME",
+              help="What evctl.yaml's roles compare: a gate's name, or all.")  # fmt: skip
+@click.option("--gate-command", type=Words(), metavar="COMMAND",
+              help="Must succeed after each wave; exit code 75 holds it.")  # fmt: skip
+@click.option("--in-closed-window", is_flag=True, help="Although the release's window is closed.")
+@past_one_way_option
+@click.option("--as-planned", metavar="DIGEST", help="Only if the plan is still this one.")
+@click.option("--detach", is_flag=True, help="Don't wait: it goes on by itself.")
 @click.option("--plan", "plan_only", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--exit-code", is_flag=True, help="With --plan: exit 3 when something would change.")
 @yes_option
@@ -52,12 +64,21 @@ class NotThisRole(EvctlError):
 def rollout(
     context: click.Context,
     *,
-    expression: str,
-    release: str,
+    expression: str | None,
+    release: str | None,
     reason: str,
     canaries: int,
     shares: str | None,
     bake_s: float,
+    max_fail: int,
+    max_unreachable: int,
+    floors: tuple[tuple[str, int], ...],
+    gates: tuple[str, ...],
+    gate_command: tuple[str, ...] | None,
+    in_closed_window: bool,
+    past_one_way: bool,
+    as_planned: str | None,
+    detach: bool,
     plan_only: bool,
     exit_code: bool,
     yes: bool,
@@ -69,7 +90,9 @@ def rollout(
     Examples:
       evctl rollout --range role:collector --to 0.2.0-1a2b3c4d5e6f --plan
       evctl rollout --range 'role:collector,role:processor' --to 0.2.0-1a2b3c4d5e6f --yes
-      evctl rollout --range all --to 0.2.0-1a2b3c4d5e6f --waves 1,25%,100% --yes
+      evctl rollout --range all --to 0.2.0-1a2b3c4d5e6f --waves 1,25%,100% --bake 5m --yes
+      evctl rollout --range role:collector --to 0.2.0-1a2b3c4d5e6f --gate all --bake 2m --yes
+      evctl rollout watch R000042
 
     Every node fetches and installs it first. Then one node of each role swaps, one after the
     other; then the others, never more than half of a role at once. After each wave the nodes must
@@ -85,6 +108,10 @@ def rollout(
     of a role is split, and what is left after the last one follows:
       --canary 2 --waves 25%,50%    2 of each role, then up to a quarter, half, all of them
     """
+    if context.invoked_subcommand:
+        return
+    if expression is None or release is None:  # required only where there is no further command
+        raise click.UsageError(f"Missing option '{'--to' if expression else '--range'}'.")
     output: Output = context.obj
     fleet = output.load_fleet()
     nodes = fleet.nodes()
@@ -93,97 +120,78 @@ def rollout(
     further = parse_shares(shares) if shares is not None else ()
     manifest = fleet.registry().manifest(release)
     _refuse_other_roles(release, set(manifest.roles), [nodes[node] for node in chosen])
-    serving = serving_now(fleet, chosen)
-    records = {
-        node: NodeRecord(role=nodes[node].role or "", before=serving[node], to=release)
-        for node in chosen
-        if serving[node] != release
-    }
-    roles = {node: record.role for node, record in records.items()}
-    steps = waves(roles, role_sizes(nodes), canaries=canaries, shares=further)
+    drafted = draft(
+        fleet,
+        Wish(
+            kind="rollout",
+            to=dict.fromkeys(chosen, release),
+            range=expression,
+            reason=reason,
+            limits=Limits(bake_s=bake_s, max_fail=max_fail, max_unreachable=max_unreachable),
+            canaries=canaries,
+            shares=further,
+            floors=floors_of(manifest) | dict(floors),
+            past_one_way=past_one_way,
+            gates=gates_of(manifest, gates),
+            gate_command=gate_command or (),
+            closed=() if in_closed_window else manifest.closed,
+        ),
+    )
     if not as_json:
-        report.show_plan(
-            output, fleet.config.name, records, steps, unchanged=len(chosen) - len(records)
-        )
-    if not records or plan_only:
+        report.show_plan(output, fleet.config.name, drafted, len(chosen))
+    if not drafted.nodes or plan_only:
         if as_json:
-            output.data(report.plan_json(chosen, records, steps))
-        context.exit(CHANGES_EXIT if records and exit_code else 0)
+            output.data(report.plan_json(chosen, drafted))
+        context.exit(CHANGES_EXIT if drafted.nodes and exit_code else 0)
+    refuse_stale(drafted, as_planned)
+    _refuse_closed(drafted.closed)
     output.confirm(
-        f"Bring {counted(records)} to {release}?",
+        f"Bring {counted(drafted.nodes)} to {release}?",
         yes,
         whole_fleet=is_whole_fleet(expression, chosen, nodes),
     )
-
-    def make(rollout_id: str) -> Document:
-        return Document(
-            id=rollout_id,
-            kind="rollout",
-            operator=getpass.getuser(),
-            reason=reason,
-            range=expression,
-            created_at=round(time.time(), 3),
-            nodes=records,
-            waves=steps,
-            limits=Limits(bake_s=bake_s),
-        )
-
-    carry_out(output, fleet, make, as_json=as_json)
+    carry_out(output, fleet, drafted, as_json=as_json, detach=detach)
 
 
-def carry_out(output: Output, fleet: Fleet, make: Any, *, as_json: bool) -> None:
-    """Drive it to its end with progress; raises what its end means."""
-    config = fleet.config
-    client = SaltClient(config.salt_master_config, config.network_namespace)
-    watch = report.Watch(output, as_json=as_json)
-    with _outliving_the_terminal(), Announcer(output, fleet, watch.event) as announcer:
-        document = drive(fleet.documents(), client, make, announcer.event)
-    if as_json:
-        output.data(report.summary(document))
-    else:
-        report.show_end(output, document)
-    report.raise_unless_converged(document)
+for command in rollout_control.COMMANDS:
+    rollout.add_command(command)
 
 
-@contextmanager
-def _outliving_the_terminal() -> Iterator[None]:
-    """A terminal that is closed doesn't stop a rollout; being terminated does, as Ctrl-C does."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {
-        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_IGN),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, stop),
+def floors_of(manifest: Manifest) -> dict[str, int]:
+    """Role → how many must always serve, as the release's evctl.yaml says."""
+    return {
+        name: role["serving_min"] for name, role in manifest.roles.items() if "serving_min" in role
     }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
-def serving_now(fleet: Fleet, nodes: list[str]) -> dict[str, str | None]:
-    """What each of these nodes serves. NodesSilent when one doesn't answer."""
-    found = ask(fleet, nodes)
-    silent = [node for node, said in found.items() if said["state"] in ("silent", "failed")]
-    if silent:
-        named = ", ".join(silent)
-        raise NodesSilent(
-            f"{len(silent)} of {len(nodes)} nodes can't be asked: {named}",
-            why="; ".join(str((found[node].get("error") or {}).get("what")) for node in silent[:3]),
-            next_step=f"evctl status; or leave them out of the range: '…!{silent[0]}'",
+def gates_of(manifest: Manifest, names: tuple[str, ...]) -> dict[str, tuple[Gate, ...]]:
+    """Role → its gates of these names. NoSuchGate."""
+    every = {
+        role: tuple(read_gate(name, raw) for name, raw in facts.get("gates", {}).items())
+        for role, facts in manifest.roles.items()
+    }
+    known = {gate.name for gates in every.values() for gate in gates}
+    for name in names:
+        if name not in known and name != "all":
+            raise NoSuchGate(
+                f"{manifest.release} has no gate {name}",
+                why=f"it has {', '.join(sorted(known)) or 'none'}",
+                next_step="evctl rollout --gate all, or add it under `gates` in evctl.yaml",
+            )
+    chosen = {
+        role: tuple(gate for gate in gates if "all" in names or gate.name in names)
+        for role, gates in every.items()
+    }
+    return {role: gates for role, gates in chosen.items() if gates}
+
+
+def _refuse_closed(windows: tuple[str, ...]) -> None:
+    if window := closed_now(windows, time.time()):
+        raise WindowClosed(
+            f"the window is closed: {window}",
+            why="the release's evctl.yaml says so (`closed`)",
+            next_step="wait, or evctl rollout --in-closed-window",
         )
-    return {node: said["release"] for node, said in found.items()}
-
-
-def role_sizes(nodes: dict[str, NodeInfo]) -> dict[str, int]:
-    """Role → how many nodes the fleet has of it."""
-    sizes: dict[str, int] = {}
-    for node in nodes.values():
-        if node.role:
-            sizes[node.role] = sizes.get(node.role, 0) + 1
-    return sizes
 
 
 def _refuse_other_roles(release: str, known: set[str], nodes: list[NodeInfo]) -> None:

@@ -8,7 +8,7 @@ from artifacts.errors import EvctlError
 from artifacts.tools import TOOL_S
 from cli.fleet import Fleet
 from cli.output import Output, echo
-from cli.rollout.drive import answer_of
+from cli.rollout.ask import answer_of
 from cli.salt_client import SaltClient
 from cli.tools import Offered
 

@@ -7,13 +7,25 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from artifacts.gates import Gate
 from cli.rollout.errors import DocumentChanged
 
 Kind = Literal["rollout", "rollback"]
-State = Literal["running", "rolling_back", "converged", "rolled_back", "failed", "partial"]
+State = Literal[
+    "running",  # on its way, driven or waiting for a driver
+    "paused",  # held by its operator, a gate, a window or a floor: `resume` goes on
+    "rolling_back",  # too many nodes have failed or fallen silent: all go back
+    "aborting",  # its operator wants all to go back
+    "converged",  # every node has passed its gate
+    "rolled_back",  # every node that changed serves what it served before
+    "aborted",  # the same, because its operator wanted it
+    "failed",  # some node could neither come along nor go back
+    "partial",  # some node fell silent, or failed within the limits: the others are done
+]
 NodeState = Literal[
     "planned",  # nothing was asked of it yet
     "prefetched",  # it has the release; it serves what it served before
+    "swapping",  # it was asked to swap, and has not answered yet
     "swapped",  # it says that it swapped
     "healthy",  # it has passed its wave's gate: done
     "failed",  # it answered that it could not, and serves what it served before
@@ -22,17 +34,21 @@ NodeState = Literal[
     "reverted",  # it serves again what it served before
     "stuck",  # it could not go back
 ]
-FINAL: tuple[State, ...] = ("converged", "rolled_back", "failed", "partial")
+FINAL: tuple[State, ...] = ("converged", "rolled_back", "aborted", "failed", "partial")
+BACK: tuple[State, ...] = ("rolling_back", "aborting")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """One node of a rollout. before: what it served when the rollout was planned, if anything."""
+    """One node of a rollout. before: what it served when the rollout was planned, if anything.
+    fault: how it first went wrong, whatever became of it later: what the limits count.
+    swap, revert: what it answered; {} when it was asked, and nothing is known; None: not asked."""
 
     role: str
     before: str | None
     to: str
     state: NodeState = "planned"
+    fault: Literal["failed", "silent"] | None = None
     swap: dict[str, Any] | None = None
     revert: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
@@ -44,18 +60,33 @@ class NodeRecord:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on what nodes are waited for, and how long a wave must stay healthy. Seconds."""
+    """Bounds on what nodes are waited for, how long a wave must stay healthy, and how much longer
+    its gates may wait for traffic (seconds); and how many nodes of the whole rollout may fail, or
+    fall silent, before all go back."""
 
     prefetch_s: float = 300.0
     swap_s: float = 120.0
     status_s: float = 15.0
     bake_s: float = 1.0
+    hold_s: float = 60.0
+    max_fail: int = 0
+    max_unreachable: int = 0
 
 
 @dataclass(frozen=True)
+class Capacity:
+    """Of one role in the fleet: how many nodes serve at the start, and never fewer than that."""
+
+    serving: int
+    floor: int
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """A rollout. waves: node ids, in the order in which they are changed; the first ones are the
-    canaries. Times are Unix seconds."""
+    canaries. capacity: by role. closed: windows in which no further node is changed. plan: the
+    digest of what was planned. driver: who drives it, or drove it last. back: it goes, or went,
+    back. note: why it is in its state. Times are Unix seconds."""
 
     id: str
     kind: Kind
@@ -66,7 +97,17 @@ class Document:
     nodes: dict[str, NodeRecord]
     waves: tuple[tuple[str, ...], ...]
     limits: Limits = Limits()
+    capacity: dict[str, Capacity] = field(default_factory=dict)
+    closed: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+    gates: dict[str, tuple[Gate, ...]] = field(default_factory=dict)
+    gate_command: tuple[str, ...] = ()
+    beside: dict[str, str] = field(default_factory=dict)
+    plan: str = ""
+    driver: str = ""
     state: State = "running"
+    back: bool = False
+    note: str = ""
     ended_at: float | None = None
     log: tuple[dict[str, Any], ...] = field(default=())
 
@@ -80,6 +121,10 @@ class Document:
         before = self.log[-1]["digest"] if self.log else ""
         return replace(self, log=(*self.log, {**entry, "digest": _digest(before, entry)}))
 
+    def planned(self) -> Document:
+        """With the digest of its plan: what is carried out later is what was shown now."""
+        return replace(self, plan=plan_digest(self))
+
     def in_state(self, *states: NodeState) -> list[str]:
         """Ids of the nodes in one of these states, in the waves' order."""
         return [n for wave in self.waves for n in wave if self.nodes[n].state in states]
@@ -87,6 +132,23 @@ class Document:
     def wave_of(self, node_id: str) -> int:
         """Counted from 1."""
         return next(k for k, wave in enumerate(self.waves, 1) if node_id in wave)
+
+
+def plan_digest(document: Document) -> str:
+    """Of all that is fixed when a rollout is planned, so that one can say which plan was meant."""
+    moves = {node: (r.role, r.before, r.to) for node, r in document.nodes.items()}
+    fixed = {
+        "kind": document.kind,
+        "nodes": moves,
+        "waves": document.waves,
+        "limits": asdict(document.limits),
+        "capacity": {role: asdict(capacity) for role, capacity in document.capacity.items()},
+        "closed": document.closed,
+        "checks": document.checks,
+        "gates": {role: [asdict(gate) for gate in gates] for role, gates in document.gates.items()},
+        "gate_command": document.gate_command,
+    }
+    return f"p-{_digest('', fixed)[:12]}"
 
 
 def encode(document: Document) -> bytes:
@@ -103,6 +165,12 @@ def decode(body: bytes) -> Document:
             why=" ".join(f"{type(error).__name__} {error}".split()),
             next_step="bring it back from a backup of the documents",
         ) from error
+    if document.plan and document.plan != plan_digest(document):
+        raise DocumentChanged(
+            f"{document.id} isn't what was planned",
+            why=f"its plan was {document.plan}",
+            next_step="compare it with a backup of the documents",
+        )
     before = ""
     for number, entry in enumerate(document.log):
         said = {key: value for key, value in entry.items() if key != "digest"}
@@ -123,6 +191,14 @@ def _read(raw: dict[str, Any]) -> Document:
             "nodes": {name: NodeRecord(**record) for name, record in raw["nodes"].items()},
             "waves": tuple(tuple(wave) for wave in raw["waves"]),
             "limits": Limits(**raw["limits"]),
+            "capacity": {r: Capacity(**said) for r, said in raw.get("capacity", {}).items()},
+            "closed": tuple(raw.get("closed", ())),
+            "checks": tuple(raw.get("checks", ())),
+            "gates": {
+                role: tuple(Gate(**{**gate, "series": tuple(gate["series"])}) for gate in gates)
+                for role, gates in raw.get("gates", {}).items()
+            },
+            "gate_command": tuple(raw.get("gate_command", ())),
             "log": tuple(raw["log"]),
         }
     )

@@ -9,9 +9,10 @@ from typing import Any
 
 from artifacts.objects import ObjectConflict, ObjectMissing, ObjectStore
 from cli.rollout.document import FINAL, Document, decode, encode
-from cli.rollout.errors import DocumentChanged, NodesLocked, UnknownRollout
+from cli.rollout.errors import DocumentChanged, NodesHeld, NodesLocked, UnknownRollout
 
 DESIRED = "desired.json"
+HOLDS = "holds.json"
 LOCKS = "locks.json"
 ATTEMPTS_MAX = 50
 
@@ -51,17 +52,20 @@ class Documents:
             return Kept(document, etag)
         raise DocumentChanged("no free id for a rollout", why="others took them", next_step="again")
 
-    def save(self, kept: Kept, document: Document) -> Kept:
-        """The document's next version. DocumentChanged when someone else wrote one meanwhile."""
-        try:
-            etag = self._objects.put(_key(document.id), encode(document), if_match=kept.etag)
-        except ObjectConflict as error:
-            raise DocumentChanged(
-                f"{document.id} was changed by someone else",
-                why="two drivers are at work on it",
-                next_step=f"evctl rollouts {document.id}",
-            ) from error
-        return Kept(document, etag)
+    def change(self, kept: Kept, change: Callable[[Document], Document]) -> Kept:
+        """The document, changed; when someone else wrote it meanwhile, theirs is changed instead.
+        What `change` raises leaves it as it is."""
+        for _ in range(ATTEMPTS_MAX):
+            changed = change(kept.document)
+            try:
+                etag = self._objects.put(_key(changed.id), encode(changed), if_match=kept.etag)
+            except ObjectConflict:
+                kept = self.load(changed.id)
+                continue
+            return Kept(changed, etag)
+        raise DocumentChanged(
+            f"{kept.document.id} keeps changing", why="many write it", next_step="try again"
+        )
 
     def load(self, rollout_id: str) -> Kept:
         try:
@@ -93,23 +97,46 @@ class Documents:
 
         self._update(DESIRED, change)
 
-    def lock(self, nodes: Iterable[str], rollout: str, now: float, lease_s: float) -> None:
-        """Take or renew the locks of these nodes. NodesLocked names another, living holder."""
+    def lock(
+        self, nodes: Iterable[str], rollout: str, now: float, lease_s: float, driver: str = ""
+    ) -> None:
+        """Take or renew these nodes for a rollout and its driver. NodesLocked: another driver is at
+        work on one, or another rollout, which may be paused or left by its driver, hasn't ended."""
+        named = list(nodes)
 
         def change(locks: dict[str, Any]) -> dict[str, Any]:
-            live = {node: held for node, held in locks.items() if held["expires_at"] > now}
-            for node in nodes:
-                held = live.get(node)
-                if held and held["rollout"] != rollout:
-                    raise NodesLocked(
-                        f"{node} is locked by {held['rollout']}",
-                        why=f"for {held['expires_at'] - now:.0f} s more, unless renewed",
-                        next_step=f"evctl rollouts {held['rollout']}",
-                    )
-                live[node] = {"rollout": rollout, "expires_at": round(now + lease_s, 3)}
-            return live
+            for node in named:
+                if held := locks.get(node):
+                    self._refuse_held(node, held, rollout, now, driver)
+            taken = {"rollout": rollout, "driver": driver, "expires_at": round(now + lease_s, 3)}
+            return {**locks, **dict.fromkeys(named, taken)}
 
         self._update(LOCKS, change)
+
+    def _refuse_held(
+        self, node: str, held: dict[str, Any], rollout: str, now: float, driver: str
+    ) -> None:
+        holder = str(held["rollout"])
+        left_s = held["expires_at"] - now
+        if left_s > 0 and (holder != rollout or held.get("driver", "") != driver):
+            raise NodesLocked(
+                f"{node} is locked by {holder}",
+                why=f"{held.get('driver') or 'its driver'} is at work; its lease is for "
+                f"{left_s:.0f} s more, unless renewed",
+                next_step=f"evctl rollouts {holder}",
+            )
+        if holder != rollout and (state := self._state_of(holder)) not in (None, *FINAL):
+            raise NodesLocked(
+                f"{node} is locked by {holder}",
+                why=f"it is {state} and nobody drives it",
+                next_step=f"evctl rollout resume {holder}, or evctl rollout abort {holder}",
+            )
+
+    def _state_of(self, rollout: str) -> str | None:
+        try:
+            return self.load(rollout).document.state
+        except UnknownRollout:
+            return None
 
     def holders(self, now: float) -> dict[str, str]:
         """Node → the rollout that is at work on it."""
@@ -117,9 +144,10 @@ class Documents:
         return {n: str(held["rollout"]) for n, held in locks.items() if held["expires_at"] > now}
 
     def expired_locks(self, now: float) -> dict[str, str]:
-        """Node → the rollout whose lock on it has run out without being given back."""
+        """Node → who had it, and has ended without giving it back."""
         locks = self._read(LOCKS)[0]
-        return {n: str(held["rollout"]) for n, held in locks.items() if held["expires_at"] <= now}
+        left = {n: str(held["rollout"]) for n, held in locks.items() if held["expires_at"] <= now}
+        return {n: holder for n, holder in left.items() if self._state_of(holder) in (None, *FINAL)}
 
     def holder(self, node: str, now: float) -> str | None:
         """The rollout that is at work on this node."""
@@ -137,10 +165,47 @@ class Documents:
         }
 
     def unlock(self, rollout: str) -> None:
+        """It has ended: its nodes are free."""
         self._update(
             LOCKS,
             lambda locks: {n: held for n, held in locks.items() if held["rollout"] != rollout},
         )
+
+    def leave(self, rollout: str, driver: str) -> None:
+        """This driver stops. The nodes stay the rollout's, for another driver to go on with."""
+        self._update(
+            LOCKS,
+            lambda locks: {
+                node: {**held, "expires_at": 0}
+                if (held["rollout"], held.get("driver", "")) == (rollout, driver)
+                else held
+                for node, held in locks.items()
+            },
+        )
+
+    def hold(self, nodes: Iterable[str], operator: str, reason: str, now: float) -> None:
+        """No rollout may begin on these nodes: an operator's own lock, without an end."""
+        held = {"operator": operator, "reason": reason, "at": round(now, 3)}
+        self._update(HOLDS, lambda holds: {**holds, **dict.fromkeys(nodes, held)})
+
+    def let_go(self, nodes: Iterable[str]) -> None:
+        gone = set(nodes)
+        self._update(HOLDS, lambda holds: {n: h for n, h in holds.items() if n not in gone})
+
+    def holds(self) -> dict[str, dict[str, Any]]:
+        """Node → {"operator", "reason", "at"}."""
+        return dict(sorted(self._read(HOLDS)[0].items()))
+
+    def refuse_held_by_hand(self, nodes: Iterable[str]) -> None:
+        """NodesHeld when an operator has locked one."""
+        holds = self.holds()
+        for node in nodes:
+            if held := holds.get(node):
+                raise NodesHeld(
+                    f"{node} is locked by {held['operator']}",
+                    why=held["reason"],
+                    next_step=f"evctl unlock --range {node}, or leave it out of the range",
+                )
 
     def _read(self, key: str) -> tuple[dict[str, Any], str | None]:
         try:
@@ -152,7 +217,10 @@ class Documents:
     def _update(self, key: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         for _ in range(ATTEMPTS_MAX):
             before, etag = self._read(key)
-            body = json.dumps(change(before), indent=1, sort_keys=True).encode()
+            after = change(before)
+            if after == before:
+                return
+            body = json.dumps(after, indent=1, sort_keys=True).encode()
             try:
                 self._objects.put(key, body, if_match=etag, if_absent=etag is None)
             except ObjectConflict:

@@ -1,79 +1,87 @@
 """Carries a rollout out: asks the nodes, writes down what they answered, renews the locks.
 
 Nothing is decided here: `decide` says what comes next, and the document is saved before every
-command and after every answer, so that whoever reads it knows where the rollout is.
+command and after every answer, so that whoever reads it knows where the rollout is, and whoever
+takes it on when this driver has died goes on right there. Others may pause or abort it meanwhile:
+their writes are merged, and looked at before every command.
 """
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from artifacts.errors import EvctlError
-from cli.rollout.decide import Answer, Command, decide, observe
-from cli.rollout.document import Document, State
+from cli.rollout.ask import ask
+from cli.rollout.bench import Nodes
+from cli.rollout.decide import Answer, Command, Turn, begin, decide, observe, turn, wanted
+from cli.rollout.document import FINAL, Document
 from cli.rollout.documents import Documents, Kept
 from cli.rollout.errors import DocumentChanged, NodesLocked
-from cli.salt_client import Return
 
 LOCK_S = 60.0
 RENEW_S = 15.0
-CHECK_EVERY_S = 0.5
 PRUNE_S = 30.0
-COMMANDS_MAX = 10_000
+STEPS_MAX = 100_000
 
 Progress = Callable[[Document, str, dict[str, Any]], None]
 
 
-class Nodes(Protocol):
-    """Who can be asked: salt_client.SaltClient."""
+class _Overtaken(Exception):
+    """Someone has told it something since the command was decided: decide anew."""
 
-    def call(
-        self,
-        nodes: Collection[str],
-        function: str,
-        kwargs: Mapping[str, Any],
-        timeout_s: float,
-    ) -> Iterator[Return]: ...
+
+def start(
+    documents: Documents, make: Callable[[str], Document], now: Callable[[], float]
+) -> Document:
+    """Keep a new rollout, and take its nodes for it; a driver is still to come. NodesHeld.
+    NodesLocked: then it has ended before it began."""
+    documents.refuse_held_by_hand(make("").nodes)
+    kept = documents.create(lambda rollout_id: make(rollout_id).logged(now(), "planned"))
+    rollout = kept.document
+    try:
+        documents.lock(rollout.nodes, rollout.id, now(), lease_s=0)
+    except EvctlError as error:
+        ended = replace(rollout, state="failed", note=error.what, ended_at=round(now(), 3))
+        ended = ended.logged(now(), "failed", error=error.to_json())
+        documents.change(kept, lambda _: ended)
+        raise
+    return rollout
 
 
 def drive(
     documents: Documents,
     nodes: Nodes,
-    make: Callable[[str], Document],
+    rollout_id: str,
     progress: Progress,
     now: Callable[[], float] = time.time,
 ) -> Document:
-    """Keep a new rollout and carry it out to its end. NodesLocked, DocumentChanged, and what
-    Salt's client raises; then the locks are released and the document says where it stopped."""
-    kept = documents.create(lambda rollout_id: make(rollout_id).logged(now(), "planned"))
-    rollout = kept.document
-    progress(rollout, "planned", {})
-    driver = _Driver(documents, nodes, kept, progress, now)
-    with _unlocked_at_the_end(documents, rollout, now):
-        ended = _to_its_end(driver)
-        if ended.kind == "rollout" and ended.state == "converged":
-            driver.prune()
-    return ended
-
-
-def _to_its_end(driver: _Driver) -> Document:
-    try:
-        for _ in range(COMMANDS_MAX):
-            step = decide(driver.document)
-            if not isinstance(step, Command):
-                return driver.finish(step)
-            driver.carry_out(step)
-    except DocumentChanged:
-        raise  # another driver has it: nothing more may be written
-    except BaseException as error:  # Ctrl-C too: nobody drives it any more, and it says so
-        driver.finish("failed", error=_told_of(error))
-        raise
-    raise AssertionError(f"{driver.document.id} did not end: a fault in decide")
+    """Take a rollout on and carry it out until it ends or pauses. NodesLocked, DocumentChanged, and
+    what Salt's client raises; then its nodes stay its own, for another driver to go on with."""
+    me = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+    kept = documents.load(rollout_id)
+    documents.lock(kept.document.nodes, rollout_id, now(), LOCK_S, me)
+    driver = _Driver(documents, nodes, kept=kept, progress=progress, now=now, me=me)
+    with _renewed(documents, driver, now):
+        driver.take_on()
+        try:
+            for _ in range(STEPS_MAX):
+                if driver.step():
+                    return driver.document
+        except DocumentChanged:
+            raise  # another driver has it: nothing more may be written
+        except BaseException as error:  # Ctrl-C too: nobody drives it any more, and it says so
+            with suppress(EvctlError):
+                driver.say("driver_stopped", error=_told_of(error))
+            raise
+    raise AssertionError(f"{rollout_id} did not end: a fault in decide")
 
 
 def _told_of(error: BaseException) -> dict[str, str]:
@@ -90,45 +98,81 @@ class _Driver:
         self,
         documents: Documents,
         nodes: Nodes,
+        *,
         kept: Kept,
         progress: Progress,
         now: Callable[[], float],
+        me: str,
     ) -> None:
         self._documents = documents
         self._nodes = nodes
         self._kept = kept
         self._progress = progress
         self._now = now
-        self._asked_to_swap: set[str] = set()
+        self.me = me
 
     @property
     def document(self) -> Document:
         return self._kept.document
 
-    def carry_out(self, command: Command) -> None:
+    def take_on(self) -> None:
+        """From here on a driver that was taken for dead, and isn't, writes nothing more."""
+        self._kept = self._documents.change(
+            self._kept, lambda document: replace(document, driver=self.me)
+        )
+        self._progress(self.document, "taken_on", {})
+
+    def step(self) -> bool:
+        """Carry out what comes next. True when there is nothing more to do."""
+        to_do = decide(self.document, self._now())
+        try:
+            if isinstance(to_do, Command):
+                self._carry_out(to_do)
+            elif to_do.state != self.document.state:
+                self._go_over(to_do)
+        except _Overtaken:
+            self._kept = self._documents.load(self.document.id)
+            return False
+        ended = self.document.state in FINAL
+        if ended and self.document.kind == "rollout" and self.document.state == "converged":
+            self._prune()
+        return ended or self.document.state == "paused"
+
+    def say(self, event: str, **facts: Any) -> None:
+        self._save(lambda document: document, event, **facts)
+
+    def _carry_out(self, command: Command) -> None:
         asked = list(command.releases)
         # Anew for each command: whoever has lost a lock changes nothing more.
-        self._documents.lock(self.document.nodes, self.document.id, self._now(), LOCK_S)
-        self._save(self.document, command.action, nodes=asked)
+        self._documents.lock(self.document.nodes, self.document.id, self._now(), LOCK_S, self.me)
+        self._save(
+            lambda document: begin(document, command), command.action, anew=True, nodes=asked
+        )
         if command.action in ("swap", "revert"):
             # Before the nodes are asked: a node that polls just now must not undo it.
-            self._documents.want(command.releases)
+            self._want()
+        answers = self._ask(command)
+        self._save(
+            lambda document: observe(document, command, answers),
+            f"{command.action}_done",
+            nodes=asked,
+        )
         if command.action == "swap":
-            self._asked_to_swap.update(asked)
-        answers = self._check(command) if command.action == "check" else self._ask(command)
-        document = observe(self.document, command, answers)
-        if command.action == "swap":
-            self._forget_failed(document, asked)
-        self._save(document, f"{command.action}_done", nodes=asked)
+            self._want()
 
-    def finish(self, state: State, **facts: Any) -> Document:
-        if self.document.kind == "rollout" and state != "converged":
-            self._want_back()
-        document = replace(self.document, state=state, ended_at=round(self._now(), 3))
-        self._save(document, state, **facts)
-        return self.document
+    def _go_over(self, to: Turn) -> None:
+        def go(document: Document) -> Document:
+            ended_at = round(self._now(), 3) if to.state in FINAL else None
+            return replace(turn(document, to), ended_at=ended_at)
 
-    def prune(self) -> None:
+        facts = {"note": to.note} if to.note else {}
+        self._save(go, to.state, anew=True, **facts)
+        self._want()
+
+    def _want(self) -> None:
+        self._documents.want(wanted(self.document))
+
+    def _prune(self) -> None:
         """Its nodes remove the releases that nothing needs any more. When they can't, nothing is
         lost: the next rollout asks again."""
         with suppress(EvctlError):
@@ -139,111 +183,63 @@ class _Driver:
             for _ in self._nodes.call(self.document.nodes, "evrelease.prune", asked, PRUNE_S):
                 pass
 
-    def _forget_failed(self, document: Document, asked: list[str]) -> None:
-        """A node that refused to swap serves what it served: that is what it should do."""
-        back = {
-            node: document.nodes[node].before
-            for node in asked
-            if document.nodes[node].state == "failed"
-        }
-        if back:
-            self._documents.want(back)
-
-    def _want_back(self) -> None:
-        """What didn't prove itself is wanted nowhere. A node that served nothing before has
-        nothing to go back to: from now on its role or the channel says what it should run."""
-        unproven = {
-            node: record.before
-            for node in self._asked_to_swap
-            if (record := self.document.nodes[node]).state != "healthy" or record.before is None
-        }
-        if unproven:
-            self._documents.want(unproven)
-
     def _ask(self, command: Command) -> dict[str, Answer]:
-        limits = self.document.limits
-        function, limit_s = {
-            "prefetch": ("evrelease.prefetch", limits.prefetch_s),
-            "swap": ("evrelease.converge", limits.swap_s),
-            "revert": ("evrelease.activate", limits.swap_s),
-        }[command.action]
+        """By node; each is told as it comes."""
         answers: dict[str, Answer] = {}
-        for release in sorted(set(command.releases.values())):
-            nodes = [node for node, wanted in command.releases.items() if wanted == release]
-            for returned in self._nodes.call(nodes, function, {"release": release}, limit_s):
-                answers[returned.node] = self._told(command, returned.node, answer_of(returned))
+        for node, answer in ask(self._nodes, command, self.document, self._is_overtaken):
+            answers[node] = answer
+            facts = {
+                "node": node,
+                "action": command.action,
+                "ok": answer.ok,
+                "silent": answer.silent,
+                "held": answer.held,
+                "error": answer.error,
+                "result": answer.result,
+            }
+            kept = {key: fact for key, fact in facts.items() if fact or isinstance(fact, bool)}
+            self._progress(self.document, "answer", kept)
         return answers
 
-    def _check(self, command: Command) -> dict[str, Answer]:
-        """The gate: every node of the wave serves the release, again and again for `bake_s`."""
-        limits = self.document.limits
-        answers: dict[str, Answer] = {}
-        until = time.monotonic() + limits.bake_s
-        waiting = dict(command.releases)
-        while waiting:
-            last_round = time.monotonic() >= until
-            for returned in self._nodes.call(
-                list(waiting), "evrelease.status", {}, limits.status_s
-            ):
-                answer = healthy(returned, command.releases[returned.node])
-                if last_round or not answer.ok:
-                    del waiting[returned.node]
-                    answers[returned.node] = self._told(command, returned.node, answer)
-            if waiting:
-                time.sleep(CHECK_EVERY_S)
-        return answers
+    def _is_overtaken(self) -> bool:
+        return self._documents.load(self.document.id).document.state != self.document.state
 
-    def _told(self, command: Command, node: str, answer: Answer) -> Answer:
-        facts = {"node": node, "action": command.action, "ok": answer.ok, "silent": answer.silent}
-        if answer.error:
-            facts["error"] = answer.error
-        if answer.result:
-            facts["result"] = answer.result
-        self._progress(self.document, "answer", facts)
-        return answer
+    def _save(
+        self,
+        change: Callable[[Document], Document],
+        event: str,
+        *,
+        anew: bool = False,
+        **facts: Any,
+    ) -> None:
+        """anew: only when nobody has told the rollout anything since this was decided."""
+        decided_on = self.document
 
-    def _save(self, document: Document, event: str, **facts: Any) -> None:
-        logged = document.logged(self._now(), event, **facts)
-        self._kept = self._documents.save(self._kept, logged)
-        self._progress(logged, event, facts)
+        def mine(document: Document) -> Document:
+            if document.driver != self.me:
+                raise DocumentChanged(
+                    f"{document.id} was changed by someone else",
+                    why=f"{document.driver or 'nobody'} drives it now",
+                    next_step=f"evctl rollouts {document.id}",
+                )
+            if anew and document is not decided_on:
+                raise _Overtaken
+            return change(document).logged(self._now(), event, **facts)
 
-
-def answer_of(returned: Return) -> Answer:
-    """What a return of `evrelease` means."""
-    if returned.silent:
-        return Answer(ok=False, silent=True, error={"what": "no answer"})
-    if returned.error is not None or not isinstance(returned.data, dict):
-        return Answer(ok=False, error={"what": returned.error or "an answer of no known form"})
-    if returned.data.get("ok"):
-        return Answer(ok=True, result=returned.data.get("result"))
-    return Answer(ok=False, error=returned.data.get("error"))
-
-
-def healthy(returned: Return, release: str) -> Answer:
-    """Whether a status shows that the node serves this release, and nothing else."""
-    answer = answer_of(returned)
-    if not answer.ok:
-        return answer
-    status = answer.result or {}
-    running = [found["release"] for found in status.get("generations", [])]
-    if status.get("release") == release and running == [release]:
-        return Answer(ok=True)
-    said = status.get("release") or "nothing"
-    why = f"it serves {said}; running: {', '.join(running) or 'nothing'}"
-    return Answer(ok=False, error={"what": f"does not serve {release} after its swap", "why": why})
+        self._kept = self._documents.change(self._kept, mine)
+        self._progress(self.document, event, facts)
 
 
 @contextmanager
-def _unlocked_at_the_end(
-    documents: Documents, rollout: Document, now: Callable[[], float]
-) -> Iterator[None]:
-    """As long as this lasts, the locks that the rollout has taken are renewed."""
+def _renewed(documents: Documents, driver: _Driver, now: Callable[[], float]) -> Iterator[None]:
+    """As long as this lasts, the locks that the driver has taken are renewed."""
+    rollout = driver.document
     ended = threading.Event()
 
     def renew() -> None:
         while not ended.wait(RENEW_S):
             try:
-                documents.lock(rollout.nodes, rollout.id, now(), LOCK_S)
+                documents.lock(rollout.nodes, rollout.id, now(), LOCK_S, driver.me)
             except NodesLocked:
                 return  # a lock that is lost stays lost: the next command says so
             except EvctlError:
@@ -256,4 +252,7 @@ def _unlocked_at_the_end(
     finally:
         ended.set()
         renewing.join()
-        documents.unlock(rollout.id)
+        if driver.document.state in FINAL:
+            documents.unlock(rollout.id)
+        else:
+            documents.leave(rollout.id, driver.me)

@@ -22,7 +22,17 @@ class NodesLocked(EvctlError):
     exit_code = 8
     explanation = (
         "Another rollout is at work on some of these nodes. Two may never change the same node. "
-        "The lock of one whose driver died expires within a minute."
+        "What a driver that died was at work on stays its rollout's: after a minute "
+        "`evctl rollout resume R…` goes on with it, `evctl rollout abort R…` takes it back."
+    )
+
+
+class NodesHeld(EvctlError):
+    code = "E4015"
+    exit_code = 8
+    explanation = (
+        "An operator has locked some of these nodes with `evctl lock`, and said why. No rollout "
+        "and no rollback begins on them until `evctl unlock`."
     )
 
 
@@ -52,6 +62,72 @@ class WrongWaves(EvctlError):
     )
 
 
+class FloorNotKept(EvctlError):
+    code = "E4008"
+    exit_code = 2
+    explanation = (
+        "So many nodes of a role must always serve (`--floor`, or `serving_min` in evctl.yaml; "
+        "half of them, when neither says more), and the fleet hasn't more than that. A node "
+        "that swaps counts as out of service, although two generations of it overlap."
+    )
+
+
+class WindowClosed(EvctlError):
+    code = "E4009"
+    exit_code = 4
+    explanation = (
+        "The release's evctl.yaml has windows in which it isn't rolled out (`closed`). A rollback "
+        "is always allowed. `--in-closed-window` overrides it, and is kept with the rollout."
+    )
+
+
+class StalePlan(EvctlError):
+    code = "E4010"
+    exit_code = 8
+    explanation = (
+        "What would be done now isn't what was planned: nodes, releases or options have changed. "
+        "Look at the new plan, and name its digest."
+    )
+
+
+class WrongState(EvctlError):
+    code = "E4011"
+    exit_code = 2
+    explanation = (
+        "A rollout can't be told that in the state it is in: what has ended can't be paused, "
+        "resumed or aborted, and what is under way can't be retried. docs/rollouts.md has the "
+        "states. Nothing was changed."
+    )
+
+
+class SchemasClash(EvctlError):
+    code = "E4012"
+    exit_code = 2
+    explanation = (
+        "Roles say in evctl.yaml which schema versions they read and write. Readers are rolled out "
+        "before writers; here some node would be left that can't read what others would write."
+    )
+
+
+class OneWayChange(EvctlError):
+    code = "E4013"
+    exit_code = 2
+    explanation = (
+        "The release that nodes would go to can't read what is written now. That is usual for a "
+        "rollback past a change of the schema: what was written since would stay unread. "
+        "`--past-one-way` does it all the same."
+    )
+
+
+class NoSuchGate(EvctlError):
+    code = "E4014"
+    exit_code = 2
+    explanation = (
+        "`--gate NAME` is one of the `gates` that the release's evctl.yaml has under a role, or "
+        "`all` of them."
+    )
+
+
 class RolledBack(EvctlError):
     code = "E4101"
     exit_code = 5
@@ -76,4 +152,20 @@ class Partial(EvctlError):
     explanation = (
         "Some node stopped answering in the middle. What it should run is written down, and it "
         "becomes that by itself when it returns."
+    )
+
+
+class Aborted(EvctlError):
+    code = "E4104"
+    exit_code = 5
+    explanation = "Someone aborted the rollout, and every node serves what it served before."
+
+
+class Paused(EvctlError):
+    code = "E4105"
+    exit_code = 9
+    explanation = (
+        "The rollout waits: someone paused it, a gate holds it, its window has closed, or going on "
+        "would break a capacity floor. Nodes serve what they serve. `evctl rollout resume R…` "
+        "goes on, `evctl rollout abort R…` takes it back."
     )

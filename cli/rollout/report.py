@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import click
 
+from artifacts.gates import Gate
 from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output, echo
 from cli.ranges import counted, fold
 from cli.rollout.document import Document, NodeRecord
-from cli.rollout.errors import NotRolledBack, Partial, RolledBack
-from cli.rollout.plan import Waves
+from cli.rollout.errors import Aborted, NotRolledBack, Partial, Paused, RolledBack
+from cli.rollout.table import Table
 
 
 def show_range(output: Output, nodes: Collection[str]) -> None:
@@ -22,22 +25,59 @@ def show_range(output: Output, nodes: Collection[str]) -> None:
         click.echo(f"Range {counted(nodes)}", err=True)
 
 
-def show_plan(
-    output: Output, fleet: str, nodes: Mapping[str, NodeRecord], waves: Waves, unchanged: int
-) -> None:
+def show_plan(output: Output, fleet: str, plan: Document, named: int) -> None:
+    """plan: a draft. named: how many nodes the range names."""
     if output.quiet:
         return
-    if not nodes:
-        click.echo(f"Plan  {fleet}: nothing to do, {unchanged} nodes are there already", err=True)
+    unchanged = named - len(plan.nodes)
+    if not plan.nodes:
+        echo(f"Plan  {fleet}: nothing to do, {unchanged} nodes are there already", err=True)
         return
-    click.echo(f"Plan  {fleet}", err=True)
-    for (role, before, to), count in _moves(nodes).items():
-        click.echo(f"  {role:16} {before or 'nothing'} → {to}   {count} nodes", err=True)
-    sizes = " / ".join(str(len(wave)) for wave in waves)
-    click.echo(f"  ~ {len(nodes)} nodes, waves {sizes}      = {unchanged} unchanged", err=True)
-    for number, wave in enumerate(waves, 1):
-        click.echo(f"  wave {number}/{len(waves)}  {counted(wave)}", err=True)
-    click.echo("  Gate: each node says itself that it serves it; else all go back", err=True)
+    for line in _plan_lines(fleet, plan, unchanged):
+        echo(line, err=True)
+
+
+def _plan_lines(fleet: str, plan: Document, unchanged: int) -> Iterator[str]:
+    yield f"Plan {plan.plan}  {fleet}"
+    for (role, before, to), count in _moves(plan.nodes).items():
+        yield f"  {role:16} {before or 'nothing'} → {to}   {count} nodes"
+    sizes = " / ".join(str(len(wave)) for wave in plan.waves)
+    yield f"  ~ {len(plan.nodes)} nodes, waves {sizes}      = {unchanged} unchanged"
+    for number, wave in enumerate(plan.waves, 1):
+        yield f"  wave {number}/{len(plan.waves)}  {counted(wave)}"
+    for role, capacity in plan.capacity.items():
+        yield f"  {role:16} never fewer than {capacity.floor} of {capacity.serving} serving"
+    for check in plan.checks:
+        yield f"  schemas          {check}"
+    for role, gates in plan.gates.items():
+        yield f"  {role:16} gates: {', '.join(map(gate_says, gates))}"
+    if plan.gate_command:
+        yield f"  Gate: {' '.join(plan.gate_command)}"
+    limits = plan.limits
+    if plan.kind == "rollout":
+        yield (
+            f"  Gate: each node says itself that it serves it, for {limits.bake_s:g} s; when more "
+            f"than {limits.max_fail} fail or {limits.max_unreachable} fall silent, all go back"
+        )
+    yield f"  about {estimate_s(plan):.0f} s"
+
+
+# Measured in a lab of five nodes: what a wave takes beside its bake, and a release that is new.
+WAVE_S = 2.0
+PREFETCH_S = 10.0
+
+
+def estimate_s(plan: Document) -> float:
+    """How long it takes, about, when nothing goes wrong."""
+    if plan.kind == "rollback":
+        return len(plan.waves) * (WAVE_S + plan.limits.bake_s)
+    return PREFETCH_S + len(plan.waves) * (WAVE_S + plan.limits.bake_s)
+
+
+def gate_says(gate: Gate) -> str:
+    bounds = [f"at most {gate.at_most:g}"] if gate.at_most is not None else []
+    bounds += [f"worse by {gate.worse_by:g} at most"] if gate.worse_by is not None else []
+    return f"{gate.name} ({', '.join(bounds)})"
 
 
 def _moves(nodes: Mapping[str, NodeRecord]) -> dict[tuple[str, str | None, str], int]:
@@ -48,29 +88,41 @@ def _moves(nodes: Mapping[str, NodeRecord]) -> dict[tuple[str, str | None, str],
     return moves
 
 
-def plan_json(
-    named: Collection[str], nodes: Mapping[str, NodeRecord], waves: Waves
-) -> dict[str, Any]:
-    """named: the nodes that the range names; nodes: those of them that would change."""
-    moves = {n: {"role": r.role, "from": r.before, "to": r.to} for n, r in nodes.items()}
+def plan_json(named: Collection[str], plan: Document) -> dict[str, Any]:
+    """named: the nodes that the range names; plan: a draft, of those of them that would change."""
+    moves = {n: {"role": r.role, "from": r.before, "to": r.to} for n, r in plan.nodes.items()}
     return {
         "state": "planned" if moves else "unchanged",
+        "plan": plan.plan,
         "folded": fold(named),
         "count": len(named),
         "nodes": moves,
-        "waves": waves,
+        "waves": plan.waves,
+        "limits": asdict(plan.limits),
+        "capacity": {role: asdict(capacity) for role, capacity in plan.capacity.items()},
+        "closed": plan.closed,
+        "checks": plan.checks,
+        "gates": {role: [asdict(gate) for gate in gates] for role, gates in plan.gates.items()},
+        "gate_command": plan.gate_command,
+        "estimate_s": estimate_s(plan) if moves else 0.0,
         "swaps": len(moves),
     }
 
 
 class Watch:
-    """What happens, as it happens: a line a change, or a JSON object a line."""
+    """What happens, as it happens: a table on a terminal, else a line a change, or a JSON object a
+    line."""
 
     def __init__(self, output: Output, *, as_json: bool) -> None:
         self._output = output
         self._as_json = as_json
+        live = not as_json and not output.quiet and sys.stderr.isatty()
+        self._table = Table() if live else None
 
     def event(self, document: Document, event: str, facts: dict[str, Any]) -> None:
+        if self._table:
+            self._table.event(document, event, facts)
+            return
         if self._as_json:
             line = {"at": round(time.time(), 3), "rollout": document.id, "event": event, **facts}
             echo(json.dumps(line))
@@ -93,6 +145,9 @@ def _lines(document: Document, event: str, facts: dict[str, Any]) -> list[tuple[
         return [(NOTE, f"{said} {', '.join(nodes)}")]
     if event == "answer":
         return [_answer(facts)]
+    if event in ("pause", "paused", "rolling_back", "aborting"):
+        why = f": {document.note}" if document.note else ""
+        return [(UNKNOWN, f"{document.state}{why}")]
     return []
 
 
@@ -100,6 +155,8 @@ def _answer(facts: dict[str, Any]) -> tuple[str, str]:
     node, action = facts["node"], facts["action"]
     if facts["silent"]:
         return UNKNOWN, f"{node}: no answer to {action}"
+    if facts.get("held"):
+        return UNKNOWN, f"{node}: held: {facts['held']}"
     if not facts["ok"]:
         return BAD, f"{node}: {action} failed\n{evidence(facts.get('error') or {}, '           ')}"
     result = facts.get("result") or {}
@@ -108,7 +165,7 @@ def _answer(facts: dict[str, Any]) -> tuple[str, str]:
             f" ({result['seconds']:.1f} s)" if "seconds" in result else ""
         )
     if action == "check":
-        return GOOD, f"{node}: healthy"
+        return GOOD, " · ".join([f"{node}: healthy", *result.get("gates", [])])
     took = f" in {result['total_s']:.1f} s" if "total_s" in result else ""
     short = "" if result.get("drained", True) else ", drain cut short"
     return GOOD, f"{node}: serves {result.get('to') or result.get('release')}{took}{short}"
@@ -127,7 +184,7 @@ def evidence(error: Mapping[str, Any], indent: str) -> str:
 
 def show_end(output: Output, document: Document) -> None:
     figures = summary(document)
-    glyph = output.mark(GOOD if document.state == "converged" else BAD)
+    glyph = output.mark({"converged": GOOD, "paused": UNKNOWN}.get(document.state, BAD))
     echo(
         f"{glyph} {document.id} {document.state} · {figures['swaps']} swaps · "
         f"{figures['duration_s']:.1f} s"
@@ -154,6 +211,8 @@ def summary(document: Document) -> dict[str, Any]:
         "range": document.range,
         "from": _one(record.before for record in document.nodes.values()),
         "to": _one(record.to for record in document.nodes.values()),
+        "plan": document.plan,
+        "note": document.note,
         "started_at": document.created_at,
         "ended_at": document.ended_at,
         "duration_s": round(ended - document.created_at, 3),
@@ -189,8 +248,19 @@ def raise_unless_converged(document: Document) -> None:
     next_step = f"evctl rollouts {document.id}"
     if document.state == "rolled_back":
         raise RolledBack(f"{document.id} failed and was rolled back", why=why, next_step=next_step)
+    if document.state == "paused":
+        raise Paused(
+            f"{document.id} is paused",
+            why=document.note,
+            next_step=f"evctl rollout resume {document.id} | evctl rollout abort {document.id}",
+        )
+    if document.state == "aborted":
+        raise Aborted(f"{document.id} was aborted", why=document.note, next_step=next_step)
     if document.state == "partial":
+        some = [n for n, record in document.nodes.items() if record.fault]
         raise Partial(
-            f"{document.id}: some nodes stopped answering", why=why, next_step="evctl status"
+            f"{document.id}: not all nodes came along: {', '.join(some)}",
+            why=why,
+            next_step=f"evctl rollout retry {document.id}",
         )
     raise NotRolledBack(f"{document.id} failed", why=why, next_step="evctl status")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from eventstore.errors import EngineUnavailable, PackCorrupt
-from eventstore.metrics import Counter
+from eventstore.metrics import Counter, Histogram
 from eventstore.ports import DeadLetter, Enriched, EventStore, Lease, Queue, Stage, Way
 from eventstore.processing.enrich import Rules, enrich
 from eventstore.processing.transformer import transformer_of
@@ -50,10 +50,14 @@ class Processor:
         self.dead = Counter("ev_dead_letters_total", "Dead letters, packs and events.")
         self.dropped = Counter("ev_events_dropped_total", "Events that a transform has hidden.")
         self.failures = Counter("ev_pack_failures_total", "Attempts at a pack that failed.")
+        self.waits = Histogram("ev_pack_wait_seconds", "How long packs had waited in the queue.")
 
     @property
     def counters(self) -> list[Counter]:
-        return [self.packs, self.events, self.retries, self.dead, self.dropped, self.failures]
+        return [
+            *(self.packs, self.events, self.retries, self.dead, self.dropped, self.failures),
+            self.waits,
+        ]
 
     def stop(self) -> None:
         """From any thread: finish the pack at hand, hand back the others, return from run()."""
@@ -89,6 +93,10 @@ class Processor:
         )
         if not leases:
             return 0
+        for lease in leases:
+            if lease.way.stages:
+                waited_ms = time.time() * 1000 - lease.way.stages[0].at_ms
+                self.waits.observe(max(0.0, waited_ms / 1000))
         extend_at_s = time.monotonic() + self._settings.lease_s / 3
         ready: list[tuple[Lease, Enriched]] = []
         for position, lease in enumerate(leases):

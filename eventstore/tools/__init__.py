@@ -6,7 +6,7 @@ the store would. Data goes to stdout, and with --json it is JSON.
 
 from collections.abc import Mapping
 
-from eventstore.tools import dead, ledger, show, trace, try_transform
+from eventstore.tools import dead, ledger, probe, show, trace, try_transform
 from eventstore.tools.tool import Tool
 
 TOOLS: Mapping[str, Tool] = {
@@ -14,6 +14,7 @@ TOOLS: Mapping[str, Tool] = {
     "ledger": ledger.TOOL,
     "show": show.TOOL,
     "dead": dead.TOOL,
+    "probe": probe.TOOL,
     "try": try_transform.TOOL,
 }
 

@@ -26,6 +26,11 @@ def examine():
     return said
 
 
+def metrics():
+    """What each generation counts and measures: release → its page in Prometheus' format."""
+    return _run("metrics")
+
+
 def prefetch(release):
     """Fetch, verify and install a release, without starting it."""
     return _run("prefetch", release=release)

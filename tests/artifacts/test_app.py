@@ -128,7 +128,28 @@ WRONG: list[tuple[str, Any, str]] = [
     ("roles/web/schemas/reads", {"cart": ["1"]}, "`roles.web.schemas.reads.cart` must be a list"),
     ("roles/web/schemas/writes", {"cart": [1]}, "`roles.web.schemas.writes.cart` must be a"),
     ("roles/web/schemas/writes", {"cart": True}, "`roles.web.schemas.writes.cart` must be a"),
+    ("roles/web/serving_min", -1, "`roles.web.serving_min` must be a number of nodes"),
+    ("roles/web/serving_min", "2", "`roles.web.serving_min` must be a number of nodes"),
+    ("roles/web/gates", ["x"], "`roles.web.gates` must be a mapping"),
+    ("roles/web/gates", {"All": {}}, "`roles.web.gates.All` must be a lower-case name"),
+    ("roles/web/gates", {"all": {}}, "`roles.web.gates.all` must be a lower-case name, and not"),
+    ("roles/web/gates", {"p99": {"gauge": "x"}}, "`roles.web.gates.p99` must say at_most or"),
+    ("closed", "Fri 16:00 - Mon 07:00", "`closed` must be a list"),
+    ("closed", ["Friday evening"], "`closed` has 'Friday evening', which must look like `Fri"),
+    ("closed", ["Fri 16:00 - Mon 07:00 Mars/Base"], "a time zone that isn't known here: Mars/Base"),
 ]
+
+
+def test_floors_windows_and_gates(tmp_path: Path) -> None:
+    raw = right() | {"closed": ["Fri 16:00 - Mon 07:00 Europe/Berlin"]}
+    raw["roles"]["web"]["serving_min"] = 3
+    raw["roles"]["web"]["gates"] = {"p99": {"histogram": "took", "at_most": 0.5}}
+    app = load_app(write(tmp_path, raw))
+    assert app.closed == ("Fri 16:00 - Mon 07:00 Europe/Berlin",)
+    assert app.roles["web"].to_json()["serving_min"] == 3
+    assert app.roles["web"].to_json()["gates"] == raw["roles"]["web"]["gates"]
+    plain = load_app(write(tmp_path, right())).roles["web"].to_json()
+    assert not plain.keys() & {"serving_min", "gates"}, "as before there were any"
 
 
 @pytest.mark.parametrize(("key", "value", "said"), WRONG, ids=[f"{w[0]}={w[1]}" for w in WRONG])

@@ -48,6 +48,8 @@ def test_first_start_swap_and_rollback(node: LoneNode) -> None:
     assert node.answers() == two
     assert node.running() == [two]
 
+    assert node.done("metrics").keys() == {two}, "the page of every generation that answers"
+
     with node.registry_gone():
         back = node.done("rollback")
     assert (back["from"], back["to"]) == (two, one)

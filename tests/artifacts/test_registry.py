@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from artifacts.errors import EvctlError
-from artifacts.manifest import BadManifest, Manifest, encode, release_id
+from artifacts.manifest import BadManifest, Manifest, decode, encode, release_id
 from artifacts.objects import ObjectConflict, ObjectStore, StoreUnreachable, open_objects
 from artifacts.registry import (
     DigestMismatch,
@@ -353,7 +353,8 @@ def test_a_signed_manifest_that_is_none(bench: Bench, body: bytes) -> None:
 @pytest.mark.parametrize(
     "change",
     [{"files": 7}, {"files": {"a": 1}}, {"wheels": []}, {"roles": {"web": 1}},
-     {"tarball_bytes": "9"}, {"tarball_bytes": -1}, {"python": None}],
+     {"tarball_bytes": "9"}, {"tarball_bytes": -1}, {"python": None},
+     {"closed": 5}, {"closed": ["Friday"]}],
     ids=str,
 )  # fmt: skip
 def test_a_signed_manifest_of_wrong_types(bench: Bench, change: dict[str, object]) -> None:
@@ -362,6 +363,13 @@ def test_a_signed_manifest_of_wrong_types(bench: Bench, change: dict[str, object
     bench.objects.put(f"releases/{manifest.release}/manifest.json", bench.signed("manifest", body))
     with pytest.raises(BadManifest):
         bench.registry.manifest(manifest.release)
+
+
+def test_windows_travel_in_the_manifest_and_without_any_it_is_what_it_was(bench: Bench) -> None:
+    _, manifest = bench.release(size=10)
+    assert b"closed" not in encode(manifest)
+    closed = replace(manifest, closed=("Fri 16:00 - Mon 07:00",))
+    assert decode(encode(closed)) == closed
 
 
 # Channels.

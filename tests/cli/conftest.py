@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ import click
 import pytest
 import yaml
 
+import cli.asked
 from artifacts.trust import new_signing_key
-from cli.main import evctl
+from cli.main import evctl as command_line
+from cli.main import run
+from tests.rollout.fake_fleet import FakeFleet
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EVCTL = Path(sys.executable).with_name("evctl")
@@ -73,7 +77,7 @@ def run_evctl(
 
 
 def every_command(
-    command: click.Command = evctl, path: tuple[str, ...] = ("evctl",)
+    command: click.Command = command_line, path: tuple[str, ...] = ("evctl",)
 ) -> Iterator[tuple[str, click.Command]]:
     """Each command with its whole name: `evctl`, `evctl lab`, `evctl lab up`, …"""
     yield " ".join(path), command
@@ -155,3 +159,48 @@ def commit(folder: Path, why: str) -> None:
 def git(folder: Path, *arguments: str) -> None:
     who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false")
     subprocess.run(["git", *who, *arguments], cwd=folder, check=True, timeout=RUN_S)
+
+
+@dataclass
+class RanHere:
+    """A command that ran in this process, over a fake fleet."""
+
+    code: int
+    out: str
+    err: str
+
+    def lines(self) -> list[dict]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture
+def nodes(monkeypatch) -> FakeFleet:
+    fake = FakeFleet.of(NODES)
+    monkeypatch.setattr(cli.asked, "SaltClient", lambda *_: fake)
+    return fake
+
+
+@pytest.fixture
+def evctl(world, nodes, capsys):
+    def call(*arguments: str) -> RanHere:
+        capsys.readouterr()
+        code = run(["--fleet", str(world.fleet), *arguments])
+        shown = capsys.readouterr()
+        return RanHere(code, shown.out, shown.err)
+
+    return call
+
+
+@pytest.fixture
+def new(world) -> str:
+    return world.release()
+
+
+@pytest.fixture
+def terminal(monkeypatch) -> Iterator[Callable[[str], None]]:
+    """Standard input is a terminal, on which this is typed."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        yield lambda typed: os.write(ours, typed.encode())
+    os.close(ours)

@@ -340,7 +340,8 @@ def _keep(world: World, state: str = "converged", **more) -> Document:
             node, state="healthy" if state == "converged" else "reverted", swap={"total_s": 1.0,
             "started_at": 1001.0}, error=None if state == "converged" else {"what": "it died"}
         )  # fmt: skip
-    return documents.save(kept, replace(document, state=state, ended_at=1010.0)).document
+    ended = replace(document, state=state, ended_at=1010.0)
+    return documents.change(kept, lambda _: ended).document
 
 
 def test_no_rollouts_yet(world):

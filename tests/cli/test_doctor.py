@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 import artifacts
-import cli.commands.doctor
+import cli.asked
+import cli.doctor.files
 from artifacts.examine import toolkit_digest
 from artifacts.trust import new_signing_key
 from cli.fleet import Fleet
@@ -138,7 +139,7 @@ def ward(world: World, published, monkeypatch) -> Iterator[Ward]:
                 }
             )
         )
-        monkeypatch.setattr(cli.commands.doctor, "SaltClient", lambda *_: found)
+        monkeypatch.setattr(cli.asked, "SaltClient", lambda *_: found)
         yield found
 
 

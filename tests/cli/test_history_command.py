@@ -8,7 +8,6 @@ import shutil
 import pytest
 
 import cli.asked
-import cli.commands.rollout
 from cli.main import run
 from tests.cli.conftest import World
 from tests.rollout.fake_fleet import DIED, FakeFleet
@@ -19,8 +18,7 @@ WEB = ["web-01", "web-02"]
 @pytest.fixture
 def nodes(monkeypatch) -> FakeFleet:
     fake = FakeFleet.of([*WEB, "db-01"])
-    for module in (cli.commands.rollout, cli.asked):
-        monkeypatch.setattr(module, "SaltClient", lambda *_: fake)
+    monkeypatch.setattr(cli.asked, "SaltClient", lambda *_: fake)
     return fake
 
 

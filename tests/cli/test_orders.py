@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 import cli.asked
-import cli.commands.rollout
 import cli.orders
 from artifacts.objects import open_objects
 from artifacts.orders import Orders, read
@@ -30,8 +29,7 @@ WEB = {"web-01": {"role": "web"}, "web-02": {"role": "web"}}
 @pytest.fixture
 def nodes(monkeypatch) -> FakeFleet:
     fake = FakeFleet.of(WEB)
-    for module in (cli.commands.rollout, cli.asked):
-        monkeypatch.setattr(module, "SaltClient", lambda *_: fake)
+    monkeypatch.setattr(cli.asked, "SaltClient", lambda *_: fake)
     return fake
 
 

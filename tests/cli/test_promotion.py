@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 import cli.asked
-import cli.commands.rollout
 from cli.fleet import Fleet, FleetError, NodeInfo
 from cli.main import run
 from cli.promotion import to_hold
@@ -28,8 +27,7 @@ NODES = {
 @pytest.fixture
 def nodes(monkeypatch) -> FakeFleet:
     fake = FakeFleet.of(NODES)
-    for module in (cli.commands.rollout, cli.asked):
-        monkeypatch.setattr(module, "SaltClient", lambda *_: fake)
+    monkeypatch.setattr(cli.asked, "SaltClient", lambda *_: fake)
     return fake
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -267,3 +268,23 @@ def test_a_master_that_hangs(salt_on_loopback):
             list(salt_on_loopback.client.call(["web-01"], "test.ping", {}, 5))
     finally:
         os.killpg(master, signal.SIGCONT)
+
+
+def test_of_salt_only_what_a_client_needs_is_imported():
+    """The master, its file servers and gitfs take longer than asking a node does."""
+    script = (
+        "import sys\n"
+        "from cli.salt_client import _import_transport\n"
+        "_import_transport()\n"
+        "import salt.client, salt.transport.tcp\n"
+        "assert salt.transport.tcp.PublishClient\n"
+        "assert not sys.modules.keys() & {'salt.master', 'salt.fileserver', 'git', 'requests'}\n"
+        "import salt.master\n"
+        "assert salt.master.Master, 'whoever wants the real one gets it'\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_salts_transport_uses_nothing_of_the_master():
+    source = Path(importlib.util.find_spec("salt.transport.tcp").origin).read_text()
+    assert source.count("salt.master") == source.count("import salt.master") == 1

@@ -14,7 +14,6 @@ import pytest
 
 import cli.announce
 import cli.asked
-import cli.commands.rollout
 from cli.announce import message
 from cli.fleet import Fleet
 from cli.history.entry import Head
@@ -219,8 +218,7 @@ def test_the_shape():
 @pytest.fixture
 def nodes(monkeypatch) -> FakeFleet:
     fake = FakeFleet.of(["web-01", "web-02", "db-01"])
-    for module in (cli.commands.rollout, cli.asked):
-        monkeypatch.setattr(module, "SaltClient", lambda *_: fake)
+    monkeypatch.setattr(cli.asked, "SaltClient", lambda *_: fake)
     monkeypatch.setattr(cli.announce, "Webhook", functools.partial(Webhook, send_s=SEND_S))
     return fake
 

@@ -140,7 +140,9 @@ def test_a_pack_that_kills_its_processors_is_given_up_at_last(
     queue.put([make_pack([b"{}"])])
     for _ in range(settings.attempts_max):
         assert queue.claim(1, 0)  # claimed, and never heard of again
-    Processor(queue, store, settings).step()
+    processor = Processor(queue, store, settings)
+    processor.step()
+    assert 'ev_pack_wait_seconds_bucket{le="+Inf"} 1' in processor.waits.lines()
     (letter,) = reader.dead_letters()
     assert letter.reason == "its processor died or stalled 3 times"
 

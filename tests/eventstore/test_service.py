@@ -32,6 +32,7 @@ def test_health_on_both_sockets_and_memory_at_rest(role: str, new_node: NewNode,
     status, page = generation.ask("/metrics")
     assert status == 200
     assert f'ev_info{{role="{role}",release="1.0.1",node="node-1"}} 1' in page
+    assert 'ev_request_seconds_bucket{le="+Inf"} 0' in page, "health isn't counted"
     connection = http.client.HTTPConnection("127.0.0.1", node.port(role), timeout=30)
     connection.request("GET", "/version")
     assert json.loads(connection.getresponse().read()) == identity

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from artifacts.gates import Gate
 from cli.rollout.document import Document, Kind, Limits, NodeRecord
-from cli.rollout.plan import waves, waves_back
+from cli.rollout.plan import capacities, waves, waves_back
 
 OLD, NEW = "1.0.0-aaaaaaaaaaaa", "1.1.0-bbbbbbbbbbbb"
 
@@ -17,12 +19,21 @@ def document_of(
     rollout_id: str = "R000001",
     before: Mapping[str, str | None] | None = None,
     fleet: Mapping[str, int] | None = None,
+    floors: Mapping[str, int] | None = None,
+    gates: Mapping[str, tuple[Gate, ...]] | None = None,
+    gate_command: tuple[str, ...] = (),
+    **limits: Any,
 ) -> Document:
     """A planned rollout from OLD to NEW of these nodes (node → role)."""
     sizes: dict[str, int] = {}
     for role in roles.values():
         sizes[role] = sizes.get(role, 0) + 1
     plan = waves if kind == "rollout" else waves_back
+    nodes = {
+        node: NodeRecord(role=role, before=(before or {}).get(node, OLD), to=NEW)
+        for node, role in roles.items()
+    }
+    capacity = capacities(fleet or sizes, nodes, floors or {})
     return Document(
         id=rollout_id,
         kind=kind,
@@ -30,10 +41,10 @@ def document_of(
         reason="",
         range=",".join(roles),
         created_at=1000.0,
-        nodes={
-            node: NodeRecord(role=role, before=(before or {}).get(node, OLD), to=NEW)
-            for node, role in roles.items()
-        },
-        waves=plan(roles, fleet or sizes),
-        limits=Limits(bake_s=0.0),
-    )
+        nodes=nodes,
+        waves=plan(roles, fleet or sizes, capacity=capacity),
+        limits=Limits(**{"bake_s": 0.0, "hold_s": 0.0, **limits}),
+        capacity=capacity,
+        gates=dict(gates or {}),
+        gate_command=gate_command,
+    ).planned()

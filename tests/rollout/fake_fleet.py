@@ -20,6 +20,8 @@ class FakeFleet:
     """serving: node → what it serves. fails: (node, function) → an error, or SILENT.
 
     before_each: called before a node does what it was asked; it may raise.
+    pages: (node, release that it serves) → what its generations answer at /metrics.
+    wanted: what nodes find out that they should serve, when they are told no release.
     pruned: nodes that were asked to prune, and what they were told to keep.
     """
 
@@ -27,6 +29,8 @@ class FakeFleet:
     fails: dict[tuple[str, str], Any] = field(default_factory=dict)
     sick: set[str] = field(default_factory=set)
     before_each: Callable[[str, str, str | None], None] = lambda *_: None
+    wanted: dict[str, str] = field(default_factory=dict)
+    pages: Callable[[str, str], dict[str, str]] = lambda *_: {}
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
     pruned: list[tuple[str, list[str]]] = field(default_factory=list)
 
@@ -61,9 +65,15 @@ class FakeFleet:
             return Return(node, data={"ok": False, "error": wrong, "status": {}})
         if function == "evrelease.status":
             return Return(node, data={"ok": True, "result": self._status(node)})
+        if function == "evrelease.metrics":
+            return Return(node, data={"ok": True, "result": self.pages(node, self.serving[node])})
+        if function == "evrelease.drift":
+            serves = self.serving[node]
+            said = {"release": serves, "current": serves, "files": [], "more": [], "states": []}
+            return Return(node, data={"ok": True, "result": said})
         before = self.serving[node]
-        if function in ("evrelease.converge", "evrelease.activate"):
-            self.serving[node] = release or before
+        if function in ("evrelease.converge", "evrelease.activate", "evrelease.mend"):
+            self.serving[node] = release or self.wanted.get(node, before)
         swap = {"from": before, "to": release, "started_at": 1000.0, "total_s": 0.5}
         return Return(node, data={"ok": True, "result": swap})
 

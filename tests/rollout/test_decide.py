@@ -1,4 +1,4 @@
-"""Decisions, simulated: random fleets, random failures and silences at every step."""
+"""Decisions, one by one; test_simulation.py has them all together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.rollout.decide import Answer, Command, decide, observe
+from cli.rollout.decide import Answer, Command, Turn, begin, decide, observe, turn, wanted
 from cli.rollout.document import FINAL, Document
 from tests.rollout.documents_of import NEW, OLD, document_of
 
@@ -25,6 +25,30 @@ fleets = st.dictionaries(
 answers = st.sampled_from([FINE] * 12 + [REFUSED, SILENT])
 
 
+NOW = 1_000_000.0
+
+
+def _next(document: Document) -> Command:
+    """The next command; turns on the way are taken."""
+    for _ in range(2):
+        step = decide(document, NOW)
+        if isinstance(step, Command):
+            return step
+        document = turn(document, step)
+    raise AssertionError(document.state)
+
+
+def _after(document: Document, *answers: Answer) -> Document:
+    """With each command answered so by all its nodes, and the turns taken after it."""
+    for answer in answers:
+        step = decide(document, NOW)
+        assert isinstance(step, Command)
+        document = observe(begin(document, step), step, dict.fromkeys(step.releases, answer))
+        while isinstance(to := decide(document, NOW), Turn) and to.state != document.state:
+            document = turn(document, to)
+    return document
+
+
 class Run:
     """One rollout carried out to its end with drawn answers, and all that was asked on the way."""
 
@@ -33,10 +57,13 @@ class Run:
         self.answers: list[dict[str, Answer]] = []
         steps_max = 4 * len(document.nodes) + 4
         for _ in range(steps_max):
-            step = decide(document)
-            if not isinstance(step, Command):
-                self.document = replace(document, state=step)
-                return
+            step = decide(document, NOW)
+            if isinstance(step, Turn):
+                document = self.document = turn(document, step)
+                if document.state in (*FINAL, "paused"):
+                    return
+                continue
+            document = begin(document, step)
             given_answers = {node: data.draw(answers) for node in step.releases}
             document = observe(document, step, given_answers)
             self.commands.append(step)
@@ -55,12 +82,6 @@ class Run:
             for node, answer in said.items()
             if answer.ok or answer.silent
         }
-
-
-@given(fleets, st.sampled_from(["rollout", "rollback"]), st.data())
-def test_it_ends_in_a_final_state(roles, kind, data):
-    run = Run(document_of(roles, kind=kind), data)
-    assert run.document.state in FINAL
 
 
 @given(fleets, st.data())
@@ -108,31 +129,24 @@ def test_nothing_new_is_swapped_once_something_went_wrong(roles, data):
 @given(fleets, st.booleans(), st.sampled_from([REFUSED, SILENT]))
 def test_when_the_first_canary_fails_no_other_node_is_asked_to_swap(roles, at_gate, answer):
     document, swapped = document_of(roles), []
-    while isinstance(step := decide(document), Command):
+    while document.state not in FINAL:
+        step = decide(document, NOW)
+        assert isinstance(step, Command)
         wrong = step.action == ("check" if at_gate else "swap")
-        document = observe(document, step, dict.fromkeys(step.releases, answer if wrong else FINE))
+        document = _after(document, answer if wrong else FINE)
         if step.action == "swap":
             swapped += step.releases
     assert len(swapped) == 1
-    assert step == "rolled_back"
+    assert document.state == "rolled_back"
     untouched = {n for n in roles if n not in swapped}
     assert all(document.nodes[node].state == "prefetched" for node in untouched)
-
-
-@given(fleets, st.sampled_from(["rollout", "rollback"]), st.data())
-def test_never_more_than_half_of_a_role_is_asked_at_once(roles, kind, data):
-    run = Run(document_of(roles, kind=kind), data)
-    sizes = Counter(roles.values())
-    for nodes in run.asked("swap"):
-        for role, count in Counter(roles[node] for node in nodes).items():
-            assert count <= max(1, sizes[role] // 2)
 
 
 @given(fleets)
 def test_canaries_come_first_one_of_each_role_one_at_a_time(roles):
     document, swaps = document_of(roles), []
-    while isinstance(step := decide(document), Command):
-        document = observe(document, step, dict.fromkeys(step.releases, FINE))
+    while isinstance(step := decide(document, NOW), Command):
+        document = _after(document, FINE)
         if step.action == "swap":
             swaps.append(list(step.releases))
     every = sorted(set(roles.values()))
@@ -164,34 +178,117 @@ def test_silence_is_neither_success_nor_failure(roles, data):
 
 
 def test_a_node_that_is_silent_to_the_end_leaves_the_rollout_partial():
-    document = document_of({"web-1": "web"})
-    for action, answer in (("prefetch", FINE), ("swap", SILENT), ("revert", SILENT)):
-        step = decide(document)
-        assert isinstance(step, Command)
-        assert step.action == action
-        document = observe(document, step, {"web-1": answer})
-    assert decide(document) == "partial"
+    document = _after(document_of({"web-1": "web"}), FINE, SILENT, SILENT)
+    assert document.state == "partial"
     assert document.nodes["web-1"].state == "silent"
+    assert wanted(document) == {"web-1": OLD}
 
 
 def test_a_node_that_cannot_go_back_makes_the_rollout_fail():
-    document = document_of({"web-1": "web"})
-    for answer in (FINE, FINE, REFUSED, REFUSED):
-        step = decide(document)
-        assert isinstance(step, Command)
-        document = observe(document, step, {"web-1": answer})
+    document = _after(document_of({"web-1": "web"}), FINE, FINE, REFUSED, REFUSED)
     assert document.nodes["web-1"].state == "stuck"
-    assert decide(document) == "failed"
+    assert document.state == "failed"
 
 
 def test_the_first_evidence_is_kept():
-    document = document_of({"web-1": "web"})
     first, second = {"what": "first"}, {"what": "second"}
-    for answer in (FINE, FINE, Answer(False, error=first), Answer(False, error=second)):
-        step = decide(document)
-        assert isinstance(step, Command)
-        document = observe(document, step, {"web-1": answer})
+    document = _after(
+        document_of({"web-1": "web"}),
+        FINE, FINE, Answer(False, error=first), Answer(False, error=second),
+    )  # fmt: skip
     assert document.nodes["web-1"].error == first
+
+
+WEB = {f"web-{n}": "web" for n in range(1, 7)}
+
+
+def test_as_many_as_may_fail_or_fall_silent_are_gone_on_without():
+    """Counted apart, and over the whole rollout."""
+    document = document_of(WEB, max_fail=1, max_unreachable=1)
+    document = _after(document, FINE, REFUSED)
+    assert document.state == "running"
+    wave = _next(document)
+    bad = next(iter(wave.releases))
+    document = observe(
+        begin(document, wave), wave, dict.fromkeys(wave.releases, FINE) | {bad: SILENT}
+    )
+    document = _after(document, FINE, FINE, FINE)
+    assert document.state == "partial"
+    faults = [record.fault for record in document.nodes.values() if record.fault]
+    assert sorted(faults) == ["failed", "silent"]
+    assert wanted(document) == {"web-1": OLD} | {node: NEW for node in WEB if node != "web-1"}
+
+
+def test_one_more_than_may_fail_and_all_go_back():
+    document = _after(document_of(WEB, max_fail=1), FINE, REFUSED)
+    wave = _next(document)
+    assert wave.action == "swap"
+    document = _after(document, REFUSED)
+    assert document.state == "rolled_back"
+    assert "failed" in document.note
+
+
+def test_a_node_that_may_fail_its_gate_goes_back_alone():
+    document = _after(document_of(WEB, max_fail=1), FINE, FINE, REFUSED)
+    step = _next(document)
+    assert (step.action, step.releases) == ("revert", {"web-1": OLD})
+    document = _after(document, FINE)
+    assert document.nodes["web-1"].state == "reverted"
+    assert _next(document).action == "swap"
+
+
+def test_a_floor_makes_waves_smaller_and_is_kept_when_nodes_are_out():
+    document = document_of(WEB, floors={"web": 4}, max_unreachable=2)
+    assert [len(wave) for wave in document.waves] == [1, 2, 2, 1]
+    document = _after(document, FINE, SILENT)
+    step = _next(document)
+    assert (step.action, len(step.releases)) == ("swap", 1), "one is out already"
+    document = _after(document, SILENT)
+    assert document.state == "paused"
+    assert "fewer than 4 web would serve" in document.note
+
+
+def test_going_back_keeps_the_floor_too():
+    document = document_of(WEB, floors={"web": 4})
+    document = _after(document, FINE, FINE, FINE, FINE, FINE, FINE, REFUSED, )  # fmt: skip
+    assert document.state == "rolling_back"
+    sizes = []
+    while document.state not in FINAL:
+        sizes.append(len(_next(document).releases))
+        document = _after(document, FINE)
+    assert sum(sizes) == 5
+    assert sizes[0] == 2, "those of the bad wave first"
+    assert max(sizes) <= 2
+
+
+def test_a_closed_window_holds_the_next_swap_but_no_rollback():
+    friday_evening = 1_000_000_000.0 + 5 * 86400 + 15 * 3600
+    document = _after(document_of(WEB), FINE)
+    document = replace(document, closed=("Fri 16:00 - Mon 07:00",))
+    assert decide(document, friday_evening) == Turn(
+        "paused", "the window is closed: Fri 16:00 - Mon 07:00"
+    )
+    assert isinstance(decide(document, friday_evening - 4 * 86400), Command)
+    back = replace(document_of(WEB, kind="rollback"), closed=document.closed)
+    assert isinstance(decide(back, friday_evening), Command)
+
+
+def test_a_gate_that_holds_pauses_it_and_says_why():
+    document = _after(document_of(WEB), FINE, FINE)
+    step = _next(document)
+    held = Answer(ok=False, held="3 of 50 requests: too few to judge")
+    document = observe(document, step, dict.fromkeys(step.releases, held))
+    assert document.state == "paused"
+    assert "too few to judge" in document.note
+    assert document.nodes["web-1"].state == "swapped", "it is asked again after a resume"
+
+
+def test_whose_swap_was_cut_short_is_asked_again_or_taken_back():
+    document = _after(document_of(WEB), FINE)
+    document = begin(document, _next(document))
+    assert _next(document).action == "swap", "its driver died: another one goes on"
+    aborted = turn(document, Turn("aborting"))
+    assert decide(aborted, NOW) == Command("revert", {"web-1": OLD})
 
 
 @settings(max_examples=30)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artifacts.gates import read_gate
 from cli.rollout.document import decode, encode
 from cli.rollout.errors import DocumentChanged
 from tests.rollout.documents_of import document_of
@@ -21,7 +22,8 @@ facts = st.dictionaries(
 
 @given(st.lists(st.tuples(st.text(min_size=1), facts), max_size=8))
 def test_what_is_written_is_what_is_read(events):
-    document = document_of(ROLES, before={"db-1": None})
+    gate = read_gate("errors", {"bad": "x*", "all": "x", "worse_by": 0.5})
+    document = document_of(ROLES, before={"db-1": None}, gates={"web": (gate,)})
     for event, said in events:
         document = document.logged(1234.5678, event, **said)
     document = document.with_node("web-1", state="failed", error={"code": "E1402"})

@@ -11,7 +11,7 @@ import pytest
 from artifacts.objects import open_objects
 from cli.rollout.document import FINAL, Document
 from cli.rollout.documents import Desired, Documents
-from cli.rollout.errors import DocumentChanged, NodesLocked, UnknownRollout
+from cli.rollout.errors import NodesLocked, UnknownRollout, WrongState
 from tests.rollout.documents_of import NEW, OLD, document_of
 
 ROLES = {"web-1": "web", "web-2": "web"}
@@ -59,20 +59,30 @@ def test_what_cannot_be_an_id_is_an_unknown_rollout(documents, given):
         documents.load(given)
 
 
-def test_a_save_over_another_ones_save_is_refused(documents):
+def test_what_two_change_at_once_is_merged(documents):
     mine = documents.create(_make)
     theirs = documents.load("R000001")
-    documents.save(theirs, replace(theirs.document, state="failed"))
-    with pytest.raises(DocumentChanged) as caught:
-        documents.save(mine, replace(mine.document, state="converged"))
-    assert caught.value.exit_code == 8
-    assert documents.load("R000001").document.state == "failed"
+    documents.change(theirs, lambda document: replace(document, state="paused"))
+    documents.change(mine, lambda document: replace(document, note="mine"))
+    merged = documents.load("R000001").document
+    assert (merged.state, merged.note) == ("paused", "mine")
 
 
-def test_a_saved_document_can_be_saved_again(documents):
+def test_a_change_that_is_refused_leaves_it_as_it_is(documents):
+    kept = documents.create(_make)
+
+    def refuse(_document: Document) -> Document:
+        raise WrongState("no")
+
+    with pytest.raises(WrongState):
+        documents.change(kept, refuse)
+    assert documents.load("R000001") == kept
+
+
+def test_a_changed_document_can_be_changed_again(documents):
     kept = documents.create(_make)
     for number in range(3):
-        kept = documents.save(kept, kept.document.logged(number, "swap"))
+        kept = documents.change(kept, lambda document, at=number: document.logged(at, "swap"))
     assert len(documents.load("R000001").document.log) == 3
 
 
@@ -120,16 +130,42 @@ def test_of_many_who_lock_at_once_one_gets_it(documents):
         assert sum(pool.map(take, range(8))) == 1
 
 
+def test_nodes_of_a_rollout_without_a_driver_stay_its_own_until_it_has_ended(documents):
+    kept = documents.create(_make)
+    documents.lock(["web-1"], "R000001", now=100, lease_s=60, driver="one")
+    documents.leave("R000001", "one")
+    assert documents.holder("web-1", 101) is None, "nobody is at work on it"
+    with pytest.raises(NodesLocked, match="R000001") as caught:
+        documents.lock(["web-1"], "R000002", now=200, lease_s=60)
+    assert "nobody drives it" in caught.value.why
+    assert "evctl rollout resume R000001" in caught.value.next_step
+    documents.lock(["web-1"], "R000001", now=200, lease_s=0, driver="two")
+    documents.change(kept, lambda document: replace(document, state="aborted"))
+    documents.lock(["web-1"], "R000002", now=201, lease_s=60)
+
+
+def test_of_two_drivers_of_one_rollout_the_second_is_refused_while_the_first_lives(documents):
+    documents.lock(["web-1"], "R000001", now=100, lease_s=60, driver="one")
+    with pytest.raises(NodesLocked, match="R000001"):
+        documents.lock(["web-1"], "R000001", now=159, lease_s=60, driver="two")
+    documents.lock(["web-1"], "R000001", now=161, lease_s=60, driver="two")
+    with pytest.raises(NodesLocked):
+        documents.lock(["web-1"], "R000001", now=162, lease_s=60, driver="one")
+    documents.leave("R000001", "one")
+    assert documents.holder("web-1", 163) == "R000001", "it isn't the first one's any more"
+
+
 def test_what_is_spoken_for_is_what_rollouts_name_that_have_not_ended(documents):
     assert documents.spoken_for() == set()
     for state in FINAL:
         kept = documents.create(_make)
-        documents.save(kept, replace(kept.document, state=state))
+        documents.change(kept, lambda document, end=state: replace(document, state=end))
     assert documents.spoken_for() == set()
     kept = documents.create(_make)
     assert documents.spoken_for() == {OLD, NEW}
     new_node = replace(kept.document.nodes["web-1"], before=None)
-    documents.save(kept, replace(kept.document, state="rolling_back", nodes={"web-1": new_node}))
+    changed = replace(kept.document, state="rolling_back", nodes={"web-1": new_node}).planned()
+    documents.change(kept, lambda _: changed)
     assert documents.spoken_for() == {NEW}
 
 

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from artifacts.gates import read_gate
 from artifacts.objects import StoreUnreachable, open_objects
+from cli.rollout import control
 from cli.rollout import drive as driving
-from cli.rollout.document import FINAL, Document
+from cli.rollout.ask import _until_next_look
+from cli.rollout.document import Document
 from cli.rollout.documents import Documents
-from cli.rollout.drive import drive
+from cli.rollout.drive import drive, start
 from cli.rollout.errors import DocumentChanged, NodesLocked
 from cli.salt_client import SILENT, MasterUnreachable
 from tests.rollout.documents_of import NEW, OLD, document_of
@@ -31,12 +34,16 @@ def documents(tmp_path: Path) -> Documents:
 
 
 def _roll_out(documents: Documents, fleet: FakeFleet, **more) -> Document:
-    return drive(
+    return _drive_new(documents, fleet, ROLES, **more)
+
+
+def _drive_new(documents: Documents, fleet: FakeFleet, roles: dict[str, str], **more) -> Document:
+    rollout = start(
         documents,
-        fleet,
-        lambda rollout_id: document_of(ROLES, rollout_id=rollout_id, **more),
-        lambda *_: None,
+        lambda rollout_id: document_of(roles, rollout_id=rollout_id, **more),
+        time.time,
     )
+    return drive(documents, fleet, rollout.id, lambda *_: None)
 
 
 def _is_unlocked(documents: Documents) -> bool:
@@ -77,7 +84,7 @@ def test_a_node_that_cannot_fetch_stops_it_before_any_swap(documents):
     fleet = FakeFleet.of(ROLES, fails={("web-3", PREFETCH): {"code": "E1301", "what": "disk full"}})
     assert _roll_out(documents, fleet).state == "rolled_back"
     assert not fleet.swapped()
-    assert documents.desired().nodes == {}
+    assert documents.desired().nodes == {"web-3": OLD}
 
 
 def test_a_node_that_fails_its_gate_goes_back_and_so_do_all_before_it(documents):
@@ -182,7 +189,7 @@ def test_a_driver_that_has_lost_a_lock_changes_nothing_more(documents):
     with pytest.raises(NodesLocked, match="R000099"):
         _roll_out(documents, fleet)
     assert fleet.swapped() == ["web-1"]
-    assert documents.load("R000001").document.state == "failed"
+    assert documents.load("R000001").document.state == "running"
     assert documents.holder("web-4", time.time()) == "R000099"
 
 
@@ -190,12 +197,7 @@ def test_two_rollouts_of_different_nodes_go_side_by_side(documents):
     def start_another(_node: str, function: str, _release: str | None) -> None:
         if function == CONVERGE and len(documents.ids()) == 1:
             other = {"db-1": "db"}
-            ended = drive(
-                documents,
-                FakeFleet.of(other),
-                lambda rollout_id: document_of(other, rollout_id=rollout_id),
-                lambda *_: None,
-            )
+            ended = _drive_new(documents, FakeFleet.of(other), other)
             assert ended.state == "converged"
 
     first = _roll_out(documents, FakeFleet.of(ROLES, before_each=start_another))
@@ -215,35 +217,159 @@ def _raise_at(wanted: str, error: BaseException):
     [MasterUnreachable("gone"), OSError("no more files"), KeyboardInterrupt()],
     ids=lambda error: type(error).__name__,
 )
-def test_a_driver_that_fails_in_the_middle_leaves_a_final_document_and_no_locks(documents, error):
+def test_a_driver_that_fails_in_the_middle_says_so_and_another_one_goes_on(documents, error):
     fleet = FakeFleet.of(ROLES, before_each=_raise_at(CONVERGE, error))
     with pytest.raises(type(error)):
         _roll_out(documents, fleet)
-    ended = documents.load("R000001").document
-    assert ended.state in FINAL
-    assert ended.state == "failed"
-    assert ended.log[-1]["error"]["what"]
+    left = documents.load("R000001").document
+    assert left.state == "running"
+    assert left.log[-1]["error"]["what"]
     assert _is_unlocked(documents)
+    with pytest.raises(NodesLocked, match="R000001"):
+        _roll_out(documents, FakeFleet.of(ROLES))
+    fleet.before_each = lambda *_: None
+    ended = drive(documents, fleet, "R000001", lambda *_: None)
+    assert ended.state == "converged"
+    assert set(fleet.serving.values()) == {NEW}
+    assert not documents.holders(0), "its nodes are free"
 
 
-def test_nodes_whose_swap_was_cut_short_should_run_what_they_served(documents):
-    fleet = FakeFleet.of(ROLES, before_each=_raise_at(CONVERGE, MasterUnreachable("gone")))
-    with pytest.raises(MasterUnreachable):
-        _roll_out(documents, fleet)
+class _Killed(BaseException):
+    """As by kill -9: nothing is written any more."""
+
+
+@pytest.mark.parametrize("dies_at", range(1, 14))
+def test_a_driver_killed_at_any_step_and_resumed(documents, monkeypatch, dies_at):
+    """After each write, and before each node is asked."""
+    steps = 0
+
+    def step(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == dies_at:
+            raise _Killed
+
+    fleet = FakeFleet.of(ROLES, before_each=step)
+    monkeypatch.setattr(driving._Driver, "say", lambda *_, **__: None)
+    monkeypatch.setattr(documents, "leave", lambda *_: None)
+    rollout = start(documents, lambda rollout_id: document_of(ROLES, rollout_id=rollout_id), _clock)
+    with pytest.raises(_Killed):
+        drive(documents, fleet, rollout.id, step, _clock)
+    with pytest.raises(NodesLocked, match="R000001"):
+        drive(documents, fleet, rollout.id, step, _clock)
+    ended = drive(documents, fleet, rollout.id, step, lambda: _clock() + 61)
+    assert ended.state == "converged"
+    assert set(fleet.serving.values()) == {NEW}
+
+
+def _clock() -> float:
+    return 1_000_000.0
+
+
+def test_a_pause_is_taken_in_after_the_command_that_is_under_way(documents):
+    def pause(_node: str, function: str, _release: str | None) -> None:
+        if function == CONVERGE and documents.load("R000001").document.state == "running":
+            kept = documents.load("R000001")
+            documents.change(kept, lambda document: control.pause(document, "ada"))
+
+    fleet = FakeFleet.of(ROLES, before_each=pause)
+    paused = _roll_out(documents, fleet)
+    assert paused.state == "paused"
+    assert paused.nodes["web-1"].state == "swapped", "its answer was waited for"
+    assert fleet.swapped() == ["web-1"]
+    documents.change(documents.load("R000001"), control.resume)
+    fleet.before_each = lambda *_: None
+    assert drive(documents, fleet, "R000001", lambda *_: None).state == "converged"
+
+
+def test_an_abort_in_the_middle_of_a_bake_takes_all_back(documents):
+    def abort(_node: str, function: str, _release: str | None) -> None:
+        if function == STATUS and documents.load("R000001").document.state == "running":
+            kept = documents.load("R000001")
+            documents.change(kept, lambda document: control.abort(document, "ada"))
+
+    fleet = FakeFleet.of(ROLES, before_each=abort)
+    ended = _roll_out(documents, fleet, bake_s=3600.0)
+    assert ended.state == "aborted"
+    assert set(fleet.serving.values()) == {OLD}
     assert documents.desired().nodes == {"web-1": OLD}
+
+
+def test_looks_are_as_far_apart_however_long_they_take_and_one_is_at_the_bakes_end():
+    assert _until_next_look(now=100.3, began=100.0, baked_at=101.0) == pytest.approx(0.2)
+    assert _until_next_look(now=100.8, began=100.0, baked_at=101.0) == pytest.approx(0.2)
+    assert _until_next_look(now=100.8, began=100.0, baked_at=100.9) == pytest.approx(0.1)
+    assert _until_next_look(now=101.2, began=100.0, baked_at=101.0) == pytest.approx(0.3)
+    assert _until_next_look(now=100.0, began=100.0, baked_at=100.0) == pytest.approx(0.5)
+
+
+ERRORS = read_gate("errors", {"bad": "bad", "all": "every", "worse_by": 0.01})
+
+
+def _pages(bad_share: float, each: int):
+    looks = 0
+
+    def pages(_node: str, release: str) -> dict[str, str]:
+        nonlocal looks
+        looks += 1
+        bad = bad_share * each * looks if release == NEW else 0
+        return {release: f"every {each * looks}\nbad {bad}\n"}
+
+    return pages
+
+
+def test_a_canary_that_does_worse_than_the_others_goes_back(documents):
+    fleet = FakeFleet.of(ROLES, pages=_pages(bad_share=0.2, each=100))
+    ended = _roll_out(documents, fleet, gates={"web": (ERRORS,)})
+    assert ended.state == "rolled_back"
+    assert fleet.swapped() == ["web-1"]
+    assert ended.nodes["web-1"].error["what"] == "did not pass its gate"
+
+
+def test_a_canary_without_traffic_is_held_and_resumed_when_there_is_some(documents):
+    fleet = FakeFleet.of(ROLES, pages=_pages(bad_share=0.0, each=1))
+    held = _roll_out(documents, fleet, gates={"web": (ERRORS,)})
+    assert held.state == "paused"
+    assert "too few to judge" in held.note
+    assert fleet.swapped() == ["web-1"]
+    fleet.pages = _pages(bad_share=0.0, each=100)
+    documents.change(documents.load("R000001"), control.resume)
+    assert drive(documents, fleet, "R000001", lambda *_: None).state == "converged"
+
+
+def test_a_gate_waits_for_traffic_as_long_as_it_may(documents):
+    looks = []
+
+    def pages(node: str, release: str) -> dict[str, str]:
+        looks.append(node)
+        came = 1000 * (looks.count(node) - 1) if looks.count("web-1") > 3 else 0
+        return {release: f"every {came}\nbad 0\n"}
+
+    ended = _roll_out(
+        documents, FakeFleet.of(ROLES, pages=pages), gates={"web": (ERRORS,)}, hold_s=60.0
+    )
+    assert ended.state == "converged"
+
+
+def test_nodes_that_may_be_silent_are_gone_on_without_and_wanted_to_come_along(documents):
+    fleet = FakeFleet.of(ROLES, fails={("web-3", PREFETCH): SILENT})
+    ended = _roll_out(documents, fleet, max_unreachable=1)
+    assert ended.state == "partial"
+    assert "web-3" not in fleet.swapped()
+    assert documents.desired().nodes == dict.fromkeys(ROLES, NEW)
 
 
 def test_another_driver_of_the_same_document_stops_this_one(documents):
     def meddle(_node: str, function: str, _release: str | None) -> None:
         if function == PREFETCH:
             kept = documents.load("R000001")
-            documents.save(kept, replace(kept.document, reason="mine"))
+            documents.change(kept, lambda document: replace(document, driver="mine"))
 
     fleet = FakeFleet.of(ROLES, before_each=meddle)
     with pytest.raises(DocumentChanged):
         _roll_out(documents, fleet)
     assert not fleet.swapped()
-    assert documents.load("R000001").document.reason == "mine"
+    assert documents.load("R000001").document.driver == "mine"
     assert _is_unlocked(documents)
 
 
@@ -296,7 +422,9 @@ def test_after_a_good_rollout_its_nodes_prune_but_what_open_rollouts_name(docume
     for release, state in ((dead, "running"), (dead, "rolling_back"), (ended, "converged")):
         kept = documents.create(_of_another_role)
         node = replace(kept.document.nodes["db-1"], before=f"{state}-000000000000", to=release)
-        documents.save(kept, replace(kept.document, state=state, nodes={"db-1": node}))
+        changed = replace(kept.document, state=state, nodes={"db-1": node}).planned()
+        documents.change(kept, lambda _, changed=changed: changed)
+        documents.unlock(kept.document.id)
     fleet = FakeFleet.of(ROLES)
     assert _roll_out(documents, fleet).state == "converged"
     pinned = {OLD, NEW, dead, "running-000000000000", "rolling_back-000000000000"}

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.rollout.errors import WrongWaves
-from cli.rollout.plan import Share, parse_shares, waves, waves_back
+from cli.rollout.document import Capacity, NodeRecord
+from cli.rollout.errors import FloorNotKept, WrongWaves
+from cli.rollout.plan import Share, capacities, parse_shares, waves, waves_back
 
 ranges = st.dictionaries(
     st.integers(0, 40).map(lambda n: f"node-{n:02}"), st.sampled_from(["a", "b", "c"]), max_size=30
@@ -137,6 +138,54 @@ def _sizes(roles, fleet=None, **asked):
 )  # fmt: skip
 def test_waves_that_are_asked_for(roles, asked, sizes):
     assert _sizes(roles, **asked) == sizes
+
+
+def test_each_wave_takes_from_all_zones_alike():
+    roles = {f"web-{n:02}": "web" for n in range(1, 13)}
+    zones = {node: "abc"[n // 4] for n, node in enumerate(roles)}
+    planned = waves(roles, {"web": 12}, canaries=0, shares=parse_shares("3,6,9"), zones=zones)
+    assert [Counter(zones[node] for node in wave) for wave in planned] == [Counter("abc")] * 4
+
+
+def test_nodes_without_a_zone_are_a_zone_of_their_own():
+    roles = dict.fromkeys(["n1", "n2", "n3"], "web")
+    planned = waves(roles, {"web": 6}, canaries=0, zones={"n1": None, "n2": "a", "n3": None})
+    assert planned == (("n2", "n1", "n3"),)
+
+
+@given(ranges, others, st.integers(0, 30))
+def test_no_wave_breaks_a_floor(roles, more, floor):
+    fleet = _fleet(roles, more)
+    nodes = {node: NodeRecord(role, "old", "new") for node, role in roles.items()}
+    try:
+        capacity = capacities(fleet, nodes, dict.fromkeys("abc", floor))
+    except FloorNotKept as refused:
+        assert refused.exit_code == 2
+        assert any(fleet[role] <= floor for role in roles.values())
+        return
+    for wave in waves(roles, fleet, capacity=capacity):
+        for role, count in Counter(roles[node] for node in wave).items():
+            assert fleet[role] - count >= floor or fleet[role] == 1
+
+
+def test_a_rollback_is_never_refused_for_a_floor_that_the_fleet_is_too_small_for():
+    nodes = {f"n{n}": NodeRecord("web", "old", "new") for n in range(3)}
+    assert capacities({"web": 3}, nodes, {"web": 9}, back=True) == {"web": Capacity(3, 2)}
+    with pytest.raises(FloorNotKept, match="9 of 3 web"):
+        capacities({"web": 3}, nodes, {"web": 9})
+
+
+def test_nodes_that_serve_nothing_yet_are_no_capacity():
+    nodes = {"n1": NodeRecord("web", None, "new"), "n2": NodeRecord("web", "old", "new")}
+    assert capacities({"web": 2}, nodes, {}) == {"web": Capacity(1, 0)}
+    new = {"n1": NodeRecord("web", None, "new")}
+    assert capacities({"web": 1}, new, {"web": 1}) == {"web": Capacity(0, 1)}
+
+
+def test_stages_are_one_after_the_other():
+    roles = {"a-1": "a", "a-2": "a", "b-1": "b", "b-2": "b"}
+    planned = waves(roles, {"a": 2, "b": 2}, stages=(["b"], ["a"]))
+    assert planned == (("b-1",), ("b-2",), ("a-1",), ("a-2",))
 
 
 def test_shares():

@@ -14,7 +14,7 @@ import pytest
 from cli.output import Output
 from cli.rollout import report
 from cli.rollout.document import Document
-from cli.rollout.errors import NotRolledBack, Partial, RolledBack
+from cli.rollout.errors import Aborted, NotRolledBack, Partial, Paused, RolledBack
 from tests.rollout.documents_of import NEW, OLD, document_of
 
 ROLES = {"web-1": "web", "web-2": "web"}
@@ -59,6 +59,15 @@ def test_each_bad_end_has_its_exit_code_and_the_first_evidence(state, kind, exit
     assert "evctl " in caught.value.next_step
 
 
+@pytest.mark.parametrize(
+    ("state", "kind", "exit_code"), [("paused", Paused, 9), ("aborted", Aborted, 5)]
+)
+def test_what_an_operator_wanted_has_its_exit_code_and_why(state, kind, exit_code):
+    with pytest.raises(kind) as caught:
+        report.raise_unless_converged(replace(_ended(state), note="by ada"))
+    assert (caught.value.exit_code, caught.value.why) == (exit_code, "by ada")
+
+
 def test_a_good_end_raises_nothing():
     report.raise_unless_converged(_ended("converged"))
 
@@ -75,17 +84,19 @@ def test_a_bad_end_offers_nothing_to_undo(capsys):
 
 def test_the_plan_shows_moves_and_waves(capsys):
     document = document_of(ROLES, before={"web-2": None})
-    report.show_plan(LOUD, "default", document.nodes, document.waves, unchanged=4)
+    report.show_plan(LOUD, "default", document, 6)
     shown = capsys.readouterr()
     assert not shown.out
     assert f"{OLD} → {NEW}   1 nodes" in shown.err
     assert f"nothing → {NEW}   1 nodes" in shown.err
     assert "2 nodes, waves 1 / 1" in shown.err
     assert "4 unchanged" in shown.err
+    assert f"Plan {document.plan}  default" in shown.err
+    assert "never fewer than 0 of 1 serving" in shown.err
 
 
 def test_a_plan_without_changes_says_so(capsys):
-    report.show_plan(LOUD, "default", {}, (), unchanged=4)
+    report.show_plan(LOUD, "default", document_of({}), 4)
     assert "nothing to do" in capsys.readouterr().err
 
 
@@ -105,6 +116,10 @@ EVENTS = [
     ("check", {"nodes": ["web-1"]}),
     ("answer", {"node": "web-1", "action": "check", "ok": True, "silent": False}),
     ("answer", {"node": "web-1", "action": "check", "ok": False, "silent": True}),
+    ("answer", {"node": "web-2", "action": "check", "ok": False, "silent": False,
+                "held": "errors: 3 of 50: too few to judge"}),
+    ("answer", {"node": "web-2", "action": "check", "ok": True, "silent": False,
+                "result": {"gates": ["errors: 0, the old 0"]}}),
     ("revert", {"nodes": ["web-1"]}),
     ("rolled_back", {}),
 ]  # fmt: skip
@@ -127,6 +142,8 @@ def test_progress_in_words(capsys):
         "● wave 1/2: waiting for the gate of web-1",
         "✔ web-1: healthy",
         "? web-1: no answer to check",
+        "? web-2: held: errors: 3 of 50: too few to judge",
+        "✔ web-2: healthy · errors: 0, the old 0",
         "● going back on web-1",
     ):
         assert words in shown.err

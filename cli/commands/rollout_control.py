@@ -1,0 +1,179 @@
+"""`evctl rollout watch|pause|resume|abort|retry`: what can be done with one that is there."""
+
+from __future__ import annotations
+
+import getpass
+import time
+
+import click
+
+from cli.commands.carrying import carry_out, change, drive_elsewhere, drive_here, told
+from cli.commands.planning import Wish, draft, past_one_way_option
+from cli.fleet import Fleet
+from cli.output import Output, json_option, yes_option
+from cli.ranges import counted
+from cli.rollout import control, report
+from cli.rollout.document import FINAL
+from cli.rollout.errors import NodesLocked
+from cli.rollout.plan import CANARIES
+
+LOOK_S = 0.5
+
+rollout_argument = click.argument("rollout_id", metavar="ROLLOUT")
+detach_option = click.option("--detach", is_flag=True, help="Don't wait: it goes on by itself.")
+
+
+@click.command()
+@rollout_argument
+@json_option
+@click.pass_obj
+def watch(output: Output, rollout_id: str, as_json: bool) -> None:
+    """Watch a rollout that someone drives, from any terminal, until it ends or pauses.
+
+    Ctrl-C ends the watching and nothing else. The exit code is the rollout's.
+
+    \b
+    Examples:
+      evctl rollout watch R000042
+      evctl rollout watch R000042 --json
+    """
+    watch_to_its_end(output, output.load_fleet(), rollout_id, as_json=as_json)
+
+
+@click.command()
+@rollout_argument
+@json_option
+@click.pass_obj
+def pause(output: Output, rollout_id: str, as_json: bool) -> None:
+    """Ask nothing further of its nodes. What was asked is still waited for.
+
+    \b
+    Example:
+      evctl rollout pause R000042
+    """
+    fleet = output.load_fleet()
+    change(fleet, rollout_id, "pause", lambda found: control.pause(found, getpass.getuser()))
+    if as_json:
+        output.data({"id": rollout_id, "state": "paused"})
+    else:
+        click.echo(f"{rollout_id} is paused · next: evctl rollout resume {rollout_id}")
+
+
+@click.command()
+@rollout_argument
+@detach_option
+@json_option
+@click.pass_obj
+def resume(output: Output, rollout_id: str, detach: bool, as_json: bool) -> None:
+    """Go on with a rollout that was paused, or whose driver has died.
+
+    It goes on where it stopped: what nodes have done already isn't done again.
+
+    \b
+    Examples:
+      evctl rollout resume R000042
+      evctl rollout resume R000042 --detach
+    """
+    fleet = output.load_fleet()
+    change(fleet, rollout_id, "resume", control.resume)
+    if detach:
+        drive_elsewhere(output, fleet, rollout_id)
+    else:
+        drive_here(output, fleet, rollout_id, as_json=as_json)
+
+
+@click.command()
+@rollout_argument
+@yes_option
+@json_option
+@click.pass_obj
+def abort(output: Output, rollout_id: str, yes: bool, as_json: bool) -> None:
+    """Take back what a rollout that has not ended has changed so far.
+
+    \b
+    Example:
+      evctl rollout abort R000042 --yes
+    """
+    fleet = output.load_fleet()
+    found = fleet.documents().load(rollout_id).document
+    operator = getpass.getuser()
+    control.abort(found, operator)  # refused before anyone is asked
+    output.confirm(f"Take back {rollout_id} on {counted(found.nodes)}?", yes)
+    change(fleet, rollout_id, "abort", lambda document: control.abort(document, operator))
+    try:
+        drive_here(output, fleet, rollout_id, as_json=as_json)
+    except NodesLocked:  # its driver is alive, and does it
+        watch_to_its_end(output, fleet, rollout_id, as_json=as_json)
+
+
+@click.command()
+@rollout_argument
+@click.option("--reason", default="", help="Why; kept with the rollout.")
+@past_one_way_option
+@yes_option
+@json_option
+@click.pass_obj
+def retry(
+    output: Output,
+    *,
+    rollout_id: str,
+    reason: str,
+    past_one_way: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Roll out again to the nodes that did not come along, as it was asked for then.
+
+    \b
+    Example:
+      evctl rollout retry R000042 --yes
+    """
+    fleet = output.load_fleet()
+    ended = fleet.documents().load(rollout_id).document
+    nodes = fleet.nodes()
+    left = {node: ended.nodes[node].to for node in control.to_retry(ended) if node in nodes}
+    report.show_range(output, left)
+    drafted = draft(
+        fleet,
+        Wish(
+            kind=ended.kind,
+            to=left,
+            range=",".join(left),
+            reason=reason or f"again, after {ended.id}",
+            limits=ended.limits,
+            canaries=CANARIES if ended.kind == "rollout" else 0,
+            floors={role: capacity.floor for role, capacity in ended.capacity.items()},
+            past_one_way=past_one_way,
+            closed=ended.closed,
+            gates=ended.gates,
+            gate_command=ended.gate_command,
+        ),
+    )
+    if not as_json:
+        report.show_plan(output, fleet.config.name, drafted, len(left))
+    if not drafted.nodes:
+        if as_json:
+            output.data(report.plan_json(left, drafted))
+        return
+    output.confirm(f"Bring {counted(drafted.nodes)} to where {ended.id} should have?", yes)
+    carry_out(output, fleet, drafted, as_json=as_json)
+
+
+def watch_to_its_end(output: Output, fleet: Fleet, rollout_id: str, *, as_json: bool) -> None:
+    """What is written down of it, as it is written down."""
+    documents = fleet.documents()
+    shown = report.Watch(output, as_json=as_json)
+    seen = 0
+    while True:
+        document = documents.load(rollout_id).document
+        for entry in document.log[seen:]:
+            facts = {k: fact for k, fact in entry.items() if k not in ("at", "event", "digest")}
+            shown.event(document, entry["event"], facts)
+        seen = len(document.log)
+        if document.state in (*FINAL, "paused"):
+            break
+        time.sleep(LOOK_S)
+    told(output, document, as_json=as_json)
+
+
+COMMANDS = (watch, pause, resume, abort, retry)

@@ -1,0 +1,93 @@
+"""Asks nodes for what a command says, and what their returns mean."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from cli.rollout.bench import Bench, Nodes
+from cli.rollout.decide import Answer, Command
+from cli.rollout.document import Document
+from cli.salt_client import Return
+
+CHECK_EVERY_S = 0.5
+
+
+def ask(
+    nodes: Nodes, command: Command, document: Document, overtaken: Callable[[], bool]
+) -> Iterator[tuple[str, Answer]]:
+    """Each node's answer, as it comes. A check that is overtaken ends early, without the answers
+    of those that were still to prove themselves."""
+    limits = document.limits
+    if command.action == "check":
+        yield from _check(nodes, command, document, overtaken)
+        return
+    function, limit_s = {
+        "prefetch": ("evrelease.prefetch", limits.prefetch_s),
+        "swap": ("evrelease.converge", limits.swap_s),
+        "revert": ("evrelease.activate", limits.swap_s),
+    }[command.action]
+    for release in sorted(set(command.releases.values())):
+        asked = [node for node, wanted in command.releases.items() if wanted == release]
+        for returned in nodes.call(asked, function, {"release": release}, limit_s):
+            yield returned.node, answer_of(returned)
+
+
+def _check(
+    nodes: Nodes, command: Command, document: Document, overtaken: Callable[[], bool]
+) -> Iterator[tuple[str, Answer]]:
+    """The gate: every node of the wave serves the release, again and again for `bake_s`; then what
+    its role's gates compare must be right, and as long as too little came for that it goes on."""
+    limits = document.limits
+    bench = Bench(nodes, command, document)
+    began = time.monotonic()
+    baked_at = began + limits.bake_s
+    waiting = dict(command.releases)
+    while waiting:
+        is_baked = time.monotonic() >= baked_at
+        for returned in nodes.call(list(waiting), "evrelease.status", {}, limits.status_s):
+            answer = healthy(returned, command.releases[returned.node])
+            if not answer.ok:
+                del waiting[returned.node]
+                yield returned.node, answer
+        if is_baked and waiting:
+            judged = bench.judge(list(waiting))
+            held = any(answer.held for answer in judged.values())
+            if not held or time.monotonic() >= baked_at + limits.hold_s:
+                yield from judged.items()
+                return
+        if waiting:
+            if overtaken():
+                return
+            time.sleep(_until_next_look(time.monotonic(), began, baked_at))
+
+
+def _until_next_look(now: float, began: float, baked_at: float) -> float:
+    """Looks are `CHECK_EVERY_S` apart, however long they take, and one is when the bake ends."""
+    next_look = began + ((now - began) // CHECK_EVERY_S + 1) * CHECK_EVERY_S
+    return max(0.0, (min(next_look, baked_at) if now < baked_at else next_look) - now)
+
+
+def answer_of(returned: Return) -> Answer:
+    """What a return of `evrelease` means."""
+    if returned.silent:
+        return Answer(ok=False, silent=True, error={"what": "no answer"})
+    if returned.error is not None or not isinstance(returned.data, dict):
+        return Answer(ok=False, error={"what": returned.error or "an answer of no known form"})
+    if returned.data.get("ok"):
+        return Answer(ok=True, result=returned.data.get("result"))
+    return Answer(ok=False, error=returned.data.get("error"))
+
+
+def healthy(returned: Return, release: str) -> Answer:
+    """Whether a status shows that the node serves this release, and nothing else."""
+    answer = answer_of(returned)
+    if not answer.ok:
+        return answer
+    status = answer.result or {}
+    running = [found["release"] for found in status.get("generations", [])]
+    if status.get("release") == release and running == [release]:
+        return Answer(ok=True)
+    said = status.get("release") or "nothing"
+    why = f"it serves {said}; running: {', '.join(running) or 'nothing'}"
+    return Answer(ok=False, error={"what": f"does not serve {release} after its swap", "why": why})

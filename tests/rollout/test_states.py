@@ -1,0 +1,29 @@
+"""The picture of the states in docs/rollouts.md is what the code says."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from cli.rollout.control import MOVES
+from cli.rollout.document import FINAL, State
+from tests.cli.conftest import REPOSITORY
+
+PAGE = (REPOSITORY / "docs/rollouts.md").read_text()
+
+
+def picture() -> str:
+    """The states as GitHub draws them; paste it into the page when this test fails."""
+    lines = ["stateDiagram-v2", "    [*] --> running: planned"]
+    lines += [f"    {before} --> {after}: {why}" for before, after, why in MOVES]
+    lines += [f"    {state} --> [*]" for state in FINAL]
+    return "\n".join(lines)
+
+
+def test_the_page_shows_the_states_that_there_are():
+    assert f"```mermaid\n{picture()}\n```" in PAGE, picture()
+
+
+def test_every_state_can_be_reached_and_only_final_ones_are_never_left():
+    states = set(get_args(State))
+    assert {after for _, after, _ in MOVES} == states
+    assert states - {before for before, *_ in MOVES} == set(FINAL)
