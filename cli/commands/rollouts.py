@@ -8,10 +8,17 @@ import click
 
 from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output, json_option
 from cli.rollout import report
-from cli.rollout.document import Document
+from cli.rollout.document import FINAL, Document
 
 SHOWN_MAX = 20
-_GLYPHS = {"converged": GOOD, "rolled_back": BAD, "failed": BAD, "partial": UNKNOWN}
+_GLYPHS = {
+    "converged": GOOD,
+    "rolled_back": BAD,
+    "aborted": BAD,
+    "failed": BAD,
+    "partial": UNKNOWN,
+    "paused": UNKNOWN,
+}
 
 
 @click.command()
@@ -57,6 +64,10 @@ def _line(output: Output, document: Document) -> str:
 
 def _show(output: Output, document: Document) -> None:
     click.echo(_line(output, document))
+    if document.note:
+        click.echo(f"  {document.state}: {document.note}")
+    if document.state not in FINAL:
+        click.echo(f"  next: evctl rollout watch {document.id}, or resume, or abort")
     for number, wave in enumerate(document.waves, 1):
         for node in wave:
             record = document.nodes[node]
