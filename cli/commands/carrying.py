@@ -22,6 +22,7 @@ from cli.rollout.drive import drive, start
 from cli.rollout.errors import NodesLocked
 
 DETACHED_EXIT = 130
+detach_option = click.option("--detach", is_flag=True, help="Don't wait: it goes on by itself.")
 
 
 class _Terminated(KeyboardInterrupt):

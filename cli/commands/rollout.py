@@ -11,7 +11,7 @@ from artifacts.gates import Gate, read_gate
 from artifacts.manifest import Manifest
 from artifacts.windows import closed_now
 from cli.commands import rollout_control
-from cli.commands.carrying import carry_out
+from cli.commands.carrying import carry_out, detach_option
 from cli.commands.planning import Wish, draft, past_one_way_option, refuse_stale
 from cli.fleet import NodeInfo
 from cli.option_types import Duration, Floor, Words
@@ -54,7 +54,7 @@ class NotThisRole(EvctlError):
 @click.option("--in-closed-window", is_flag=True, help="Although the release's window is closed.")
 @past_one_way_option
 @click.option("--as-planned", metavar="DIGEST", help="Only if the plan is still this one.")
-@click.option("--detach", is_flag=True, help="Don't wait: it goes on by itself.")
+@detach_option
 @click.option("--plan", "plan_only", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--exit-code", is_flag=True, help="With --plan: exit 3 when something would change.")
 @yes_option

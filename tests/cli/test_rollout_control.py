@@ -11,6 +11,7 @@ from functools import partialmethod
 import pytest
 
 import cli.commands.carrying
+import cli.commands.rollout_control
 from cli.fleet import Fleet
 from cli.rollout import control
 from cli.rollout.document import Limits
@@ -290,6 +291,29 @@ def test_ctrl_c_without_a_terminal_leaves_it_to_be_resumed(evctl, world, nodes, 
     assert "evctl rollout resume R000001 | evctl rollout abort R000001" in ran.err
     assert _state(world) == "running"
     assert evctl("rollout", "resume", "R000001").code == 0
+
+
+def test_one_that_nobody_drives_is_not_watched_for_ever(evctl, world, nodes, new, monkeypatch):
+    monkeypatch.setattr(cli.commands.rollout_control, "UNDRIVEN_S", 0.0)
+    _at(nodes, ("web-01", CONVERGE), _interrupt)
+    _rollout(evctl, new, "--yes")
+    ran = evctl("rollout", "watch", "R000001")
+    assert ran.code == 7
+    assert "E4016 nobody drives R000001" in ran.err
+    assert evctl("rollout", "abort", "R000001", "--yes").code == 5
+
+
+def test_an_abort_takes_over_from_a_driver_that_has_just_died(
+    *, evctl, world, nodes, new, monkeypatch
+):
+    """Its lease has not ended when the abort begins."""
+    monkeypatch.setattr(cli.commands.rollout_control, "UNDRIVEN_S", 0.0)
+    _at(nodes, ("web-01", CONVERGE), _interrupt)
+    _rollout(evctl, new, "--yes")
+    documents = Fleet.load(world.fleet).documents()
+    documents.lock(WEB, "R000001", time.time(), 0.7, "dead")
+    assert evctl("rollout", "abort", "R000001", "--yes").code == 5
+    assert [nodes.serving[node] for node in WEB] == [OLD, OLD]
 
 
 def test_detached_it_goes_on_in_a_process_of_its_own(evctl, world, nodes, new):
