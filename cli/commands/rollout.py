@@ -119,6 +119,11 @@ def rollout(
     further = parse_shares(shares) if shares is not None else ()
     manifest = fleet.registry().manifest(release)
     _refuse_other_roles(release, set(manifest.roles), [nodes[node] for node in chosen])
+    for role, _ in floors:
+        if role not in manifest.roles:
+            raise click.UsageError(
+                f"--floor: {release} has no role {role}; it has {', '.join(sorted(manifest.roles))}."
+            )
     drafted = draft(
         fleet,
         Wish(

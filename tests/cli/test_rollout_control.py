@@ -78,6 +78,13 @@ def test_a_floor_that_cannot_be_kept_is_refused_before_anything(evctl, nodes, ne
     assert json.loads(evctl("rollouts", "--json").out) == {"rollouts": []}
 
 
+def test_a_floor_of_a_role_that_is_not_there_is_refused(evctl, nodes, new):
+    ran = _rollout(evctl, new, "--yes", "--floor", "webb=1")
+    assert ran.code == 2
+    assert "has no role webb; it has web" in ran.err
+    assert not nodes.asked
+
+
 @pytest.mark.parametrize("floor", ["web", "web=", "=2", "web=x", "web=-1", "web=２"])
 def test_what_is_no_floor(evctl, new, floor):
     assert _rollout(evctl, new, "--plan", "--floor", floor).code == 2
