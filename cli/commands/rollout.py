@@ -119,11 +119,7 @@ def rollout(
     further = parse_shares(shares) if shares is not None else ()
     manifest = fleet.registry().manifest(release)
     _refuse_other_roles(release, set(manifest.roles), [nodes[node] for node in chosen])
-    for role, _ in floors:
-        if role not in manifest.roles:
-            raise click.UsageError(
-                f"--floor: {release} has no role {role}; it has {', '.join(sorted(manifest.roles))}."
-            )
+    _refuse_other_floors(release, set(manifest.roles), floors)
     drafted = draft(
         fleet,
         Wish(
@@ -166,6 +162,15 @@ def floors_of(manifest: Manifest) -> dict[str, int]:
     return {
         name: role["serving_min"] for name, role in manifest.roles.items() if "serving_min" in role
     }
+
+
+def _refuse_other_floors(
+    release: str, known: set[str], floors: tuple[tuple[str, int], ...]
+) -> None:
+    for role, _ in floors:
+        if role not in known:
+            has = ", ".join(sorted(known))
+            raise click.UsageError(f"--floor: {release} has no role {role}; it has {has}.")
 
 
 def gates_of(manifest: Manifest, names: tuple[str, ...]) -> dict[str, tuple[Gate, ...]]:
