@@ -24,6 +24,7 @@ from cli.rollout.errors import NodesLocked
 from cli.salt_client import SaltClient
 
 DETACHED_EXIT = 130
+detach_option = click.option("--detach", is_flag=True, help="Don't wait: it goes on by itself.")
 
 
 class _Terminated(KeyboardInterrupt):

@@ -47,7 +47,9 @@ def draft(fleet: Fleet, wish: Wish) -> Document:
     """A rollout of those of the nodes that serve something else. NodesSilent, FloorNotKept,
     SchemasClash, OneWayChange."""
     nodes = fleet.nodes()
-    serving = serving_now(fleet, sorted(wish.to), wish.limits.max_unreachable)
+    # A node that is off keeps nobody from going back: it goes when it returns.
+    silent_max = len(wish.to) if wish.kind == "rollback" else wish.limits.max_unreachable
+    serving = serving_now(fleet, sorted(wish.to), silent_max)
     records = {
         node: NodeRecord(role=nodes[node].role or "", before=serving[node], to=release)
         for node, release in wish.to.items()
@@ -156,14 +158,12 @@ def serving_now(fleet: Fleet, nodes: list[str], silent_max: int = 0) -> dict[str
     silent = [node for node, said in found.items() if said["state"] == "silent"]
     failed = [node for node, said in found.items() if said["state"] == "failed"]
     if failed or len(silent) > silent_max:
-        named = ", ".join([*silent, *failed])
+        bad = [*silent, *failed]
         raise NodesSilent(
-            f"{len(silent) + len(failed)} of {len(nodes)} nodes can't be asked: {named}",
-            why="; ".join(
-                str((found[node].get("error") or {}).get("what")) for node in [*silent, *failed][:3]
-            ),
-            next_step="evctl status; or leave them out of the range: "
-            f"'…!{[*silent, *failed][0]}'; or --max-unreachable {len(silent)}",
+            f"{len(bad)} of {len(nodes)} nodes can't be asked: {', '.join(bad)}",
+            why="; ".join(str((found[node].get("error") or {}).get("what")) for node in bad[:3]),
+            next_step=f"evctl status; or leave them out of the range: '…!{bad[0]}'"
+            + ("" if failed else f"; or --max-unreachable {len(silent)}"),
         )
     known, manifests = fleet.nodes(), Manifests(fleet)
     return {

@@ -12,7 +12,7 @@ from artifacts.manifest import Manifest
 from artifacts.windows import closed_now
 from cli.asked import Asked
 from cli.commands import rollout_control
-from cli.commands.carrying import carry_out
+from cli.commands.carrying import carry_out, detach_option
 from cli.commands.planning import Wish, draft, past_one_way_option, refuse_stale
 from cli.fleet import NodeInfo
 from cli.option_types import Duration, Floor, Words
@@ -55,7 +55,7 @@ class NotThisRole(EvctlError):
 @click.option("--in-closed-window", is_flag=True, help="Although the release's window is closed.")
 @past_one_way_option
 @click.option("--as-planned", metavar="DIGEST", help="Only if the plan is still this one.")
-@click.option("--detach", is_flag=True, help="Don't wait: it goes on by itself.")
+@detach_option
 @click.option("--plan", "plan_only", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--exit-code", is_flag=True, help="With --plan: exit 3 when something would change.")
 @yes_option
@@ -120,6 +120,7 @@ def rollout(
     further = parse_shares(shares) if shares is not None else ()
     manifest = fleet.registry().manifest(release)
     _refuse_other_roles(release, set(manifest.roles), [nodes[node] for node in chosen])
+    _refuse_other_floors(release, set(manifest.roles), floors)
     drafted = draft(
         fleet,
         Wish(
@@ -162,6 +163,15 @@ def floors_of(manifest: Manifest) -> dict[str, int]:
     return {
         name: role["serving_min"] for name, role in manifest.roles.items() if "serving_min" in role
     }
+
+
+def _refuse_other_floors(
+    release: str, known: set[str], floors: tuple[tuple[str, int], ...]
+) -> None:
+    for role, _ in floors:
+        if role not in known:
+            has = ", ".join(sorted(known))
+            raise click.UsageError(f"--floor: {release} has no role {role}; it has {has}.")
 
 
 def gates_of(manifest: Manifest, names: tuple[str, ...]) -> dict[str, tuple[Gate, ...]]:

@@ -9,7 +9,7 @@ import click
 from cli.announce import GLYPHS
 from cli.output import NOTE, Output, json_option
 from cli.rollout import report
-from cli.rollout.document import Document
+from cli.rollout.document import FINAL, Document
 
 SHOWN_MAX = 20
 
@@ -57,6 +57,10 @@ def _line(output: Output, document: Document) -> str:
 
 def _show(output: Output, document: Document) -> None:
     click.echo(_line(output, document))
+    if document.note:
+        click.echo(f"  {document.state}: {document.note}")
+    if document.state not in FINAL:
+        click.echo(f"  next: evctl rollout watch {document.id}, or resume, or abort")
     for number, wave in enumerate(document.waves, 1):
         for node in wave:
             record = document.nodes[node]

@@ -100,7 +100,7 @@ def test_what_a_range_names_is_shown_before_anything_else(evctl, nodes, new, com
     nodes.fails = {("web-01", STATUS): SILENT}
     nodes.serving.update(dict.fromkeys(WEB, OLD if command == "rollout" else new))
     ran = _rollout(evctl, new, *more) if command == "rollout" else evctl(command, *where, *more)
-    assert ran.code == 7
+    assert ran.code == (0 if command == "rollback" else 7), "it should serve that already"
     assert ran.err.splitlines()[0] == "Range web-[01-02] (2 nodes)", "also when nodes are silent"
 
 
@@ -231,6 +231,16 @@ def test_a_rollback_of_some_nodes(evctl, nodes, new):
     _rollout(evctl, new, "--yes")
     assert evctl("rollback", "--range", "web-02", "--yes").code == 0
     assert [nodes.serving[node] for node in WEB] == [new, OLD]
+
+
+def test_a_node_that_is_off_keeps_the_others_from_nothing(evctl, world, nodes, new):
+    _rollout(evctl, new, "--yes")
+    nodes.fails = {("web-02", function): SILENT for function in (STATUS, CONVERGE)}
+    back = evctl("rollback", "--yes")
+    assert back.code == 7
+    assert "not all nodes came along: web-02" in back.err
+    assert nodes.serving["web-01"] == OLD
+    assert Fleet.load(world.fleet).documents().desired().nodes["web-02"] == OLD
 
 
 def test_a_rollback_needs_no_registry(evctl, world, nodes, new):

@@ -11,6 +11,7 @@ from functools import partialmethod
 import pytest
 
 import cli.commands.carrying
+import cli.commands.rollout_control
 from cli.fleet import Fleet
 from cli.rollout import control
 from cli.rollout.document import Limits
@@ -75,6 +76,13 @@ def test_a_floor_that_cannot_be_kept_is_refused_before_anything(evctl, nodes, ne
     assert "--floor web=1" in ran.err
     assert {function for _, function, _ in nodes.asked} == {STATUS}
     assert json.loads(evctl("rollouts", "--json").out) == {"rollouts": []}
+
+
+def test_a_floor_of_a_role_that_is_not_there_is_refused(evctl, nodes, new):
+    ran = _rollout(evctl, new, "--yes", "--floor", "webb=1")
+    assert ran.code == 2
+    assert "has no role webb; it has web" in ran.err
+    assert not nodes.asked
 
 
 @pytest.mark.parametrize("floor", ["web", "web=", "=2", "web=x", "web=-1", "web=２"])
@@ -198,6 +206,10 @@ def test_pause_and_resume_from_another_terminal(evctl, world, nodes, new):
     watched = evctl("rollout", "watch", "R000001")
     assert watched.code == 9
     assert "wave 1/2: swapping web-01" in watched.err
+    shown = evctl("rollouts", "R000001").out
+    assert "paused: by bob" in shown
+    assert "next: evctl rollout watch R000001" in shown
+    assert "next: evctl rollout watch R000001" in evctl().out
     refused = _rollout(evctl, new, "--yes")
     assert refused.code == 8
     assert "it is paused and nobody drives it" in refused.err
@@ -286,6 +298,29 @@ def test_ctrl_c_without_a_terminal_leaves_it_to_be_resumed(evctl, world, nodes, 
     assert "evctl rollout resume R000001 | evctl rollout abort R000001" in ran.err
     assert _state(world) == "running"
     assert evctl("rollout", "resume", "R000001").code == 0
+
+
+def test_one_that_nobody_drives_is_not_watched_for_ever(evctl, world, nodes, new, monkeypatch):
+    monkeypatch.setattr(cli.commands.rollout_control, "UNDRIVEN_S", 0.0)
+    _at(nodes, ("web-01", CONVERGE), _interrupt)
+    _rollout(evctl, new, "--yes")
+    ran = evctl("rollout", "watch", "R000001")
+    assert ran.code == 7
+    assert "E4016 nobody drives R000001" in ran.err
+    assert evctl("rollout", "abort", "R000001", "--yes").code == 5
+
+
+def test_an_abort_takes_over_from_a_driver_that_has_just_died(
+    *, evctl, world, nodes, new, monkeypatch
+):
+    """Its lease has not ended when the abort begins."""
+    monkeypatch.setattr(cli.commands.rollout_control, "UNDRIVEN_S", 0.0)
+    _at(nodes, ("web-01", CONVERGE), _interrupt)
+    _rollout(evctl, new, "--yes")
+    documents = Fleet.load(world.fleet).documents()
+    documents.lock(WEB, "R000001", time.time(), 0.7, "dead")
+    assert evctl("rollout", "abort", "R000001", "--yes").code == 5
+    assert [nodes.serving[node] for node in WEB] == [OLD, OLD]
 
 
 def test_detached_it_goes_on_in_a_process_of_its_own(evctl, world, nodes, new):
