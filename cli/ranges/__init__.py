@@ -9,6 +9,7 @@ salt{G@os:Debian and not web3}            what Salt's own compound matcher says 
 
 errors     what can be wrong with an expression, and where in it
 grammar    expression → parts
+sets       what the operators do with nodes, also with those of which it can't be told
 meaning    parts → nodes: those that are named, and those of which it can't be told
 
 What only the nodes can say is asked by `cli.asked`.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Protocol
@@ -20,11 +20,11 @@ from cli.ranges.grammar import (
     Everything,
     Keyed,
     NodeSet,
-    Operator,
     Part,
     Sample,
     parse,
 )
+from cli.ranges.sets import COMBINES
 
 if TYPE_CHECKING:
     from cli.fleet import NodeInfo
@@ -112,9 +112,6 @@ def _is_wholesale(part: Part) -> bool:
             return _is_wholesale(part.of)
         case _:
             return isinstance(part, Everything | Compound)
-
-
-_Sets = tuple[frozenset[str], frozenset[str]]  # named, unsure
 
 
 class _Reader:
@@ -227,37 +224,11 @@ def sample(nodes: Collection[str], share: Share) -> frozenset[str]:
 
 
 def _combined(part: Combined, left: Meaning, right: Meaning) -> Meaning:
-    says, combine = _COMBINES[part.operator]
+    says, combine = COMBINES[part.operator]
     named, unsure = combine((left.named, left.unsure), (right.named, right.unsure))
     return Meaning(part, says, named, unsure, below=(left, right))
 
 
-def _either(a: _Sets, b: _Sets) -> _Sets:
-    named = a[0] | b[0]
-    return named, (a[1] | b[1]) - named
-
-
-def _both(a: _Sets, b: _Sets) -> _Sets:
-    named = a[0] & b[0]
-    return named, ((a[0] | a[1]) & (b[0] | b[1])) - named
-
-
-def _without(a: _Sets, b: _Sets) -> _Sets:
-    named = a[0] - b[0] - b[1]
-    return named, (a[0] | a[1]) - b[0] - named
-
-
-def _one_of(a: _Sets, b: _Sets) -> _Sets:
-    unsure = a[1] | b[1]
-    return (a[0] ^ b[0]) - unsure, unsure
-
-
-_COMBINES: dict[Operator, tuple[str, Callable[[_Sets, _Sets], _Sets]]] = {
-    ",": ("either of these", _either),
-    "&": ("both of these", _both),
-    "!": ("the first without the second", _without),
-    "^": ("one of these, but not both", _one_of),
-}
 _SAYS = {
     "role": "nodes of role",
     "az": "nodes in zone",
