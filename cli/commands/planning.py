@@ -39,6 +39,7 @@ class Wish:
     floors: Mapping[str, int] = field(default_factory=dict)
     past_one_way: bool = False
     closed: tuple[str, ...] = ()
+    in_closed_window: bool = False
     gates: Mapping[str, tuple[Gate, ...]] = field(default_factory=dict)
     gate_command: tuple[str, ...] = ()
 
@@ -49,9 +50,16 @@ def draft(fleet: Fleet, wish: Wish) -> Document:
     nodes = fleet.nodes()
     # A node that is off keeps nobody from going back: it goes when it returns.
     silent_max = len(wish.to) if wish.kind == "rollback" else wish.limits.max_unreachable
-    serving = serving_now(fleet, sorted(wish.to), silent_max)
+    serving, away = serving_now(fleet, sorted(wish.to), silent_max)
     records = {
-        node: NodeRecord(role=nodes[node].role or "", before=serving[node], to=release)
+        node: NodeRecord(
+            role=nodes[node].role or "",
+            before=serving[node],
+            to=release,
+            away=node in away,
+            state="silent" if node in away else "planned",
+            fault="silent" if node in away else None,
+        )
         for node, release in wish.to.items()
         if serving[node] != release
     }
@@ -80,6 +88,7 @@ def draft(fleet: Fleet, wish: Wish) -> Document:
         limits=wish.limits,
         capacity=capacity,
         closed=wish.closed,
+        in_closed_window=wish.in_closed_window,
         checks=ordered.checks,
         gates=gates,
         gate_command=wish.gate_command,
@@ -151,9 +160,11 @@ def refuse_stale(document: Document, planned: str | None) -> None:
         )
 
 
-def serving_now(fleet: Fleet, nodes: list[str], silent_max: int = 0) -> dict[str, str | None]:
-    """What each of these nodes serves; of one that doesn't answer, what it should.
-    NodesSilent when more than so many don't answer."""
+def serving_now(
+    fleet: Fleet, nodes: list[str], silent_max: int
+) -> tuple[dict[str, str | None], set[str]]:
+    """What each of these nodes serves; and which don't answer: of these what they should serve.
+    NodesSilent when more than so many don't."""
     found = ask(fleet, nodes)
     silent = [node for node, said in found.items() if said["state"] == "silent"]
     failed = [node for node, said in found.items() if said["state"] == "failed"]
@@ -166,10 +177,11 @@ def serving_now(fleet: Fleet, nodes: list[str], silent_max: int = 0) -> dict[str
             + ("" if failed else f"; or --max-unreachable {len(silent)}"),
         )
     known, manifests = fleet.nodes(), Manifests(fleet)
-    return {
+    serving = {
         node: manifests.wanted(known[node]) if node in silent else said["release"]
         for node, said in found.items()
     }
+    return serving, set(silent)
 
 
 def role_sizes(nodes: Mapping[str, NodeInfo]) -> dict[str, int]:

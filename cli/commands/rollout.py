@@ -135,7 +135,8 @@ def rollout(
             past_one_way=past_one_way,
             gates=gates_of(manifest, gates),
             gate_command=gate_command or (),
-            closed=() if in_closed_window else manifest.closed,
+            closed=manifest.closed,
+            in_closed_window=in_closed_window,
         ),
     )
     if not as_json:
@@ -145,7 +146,8 @@ def rollout(
             output.data(report.plan_json(chosen, drafted))
         context.exit(CHANGES_EXIT if drafted.nodes and exit_code else 0)
     refuse_stale(drafted, as_planned)
-    _refuse_closed(drafted.closed)
+    if not in_closed_window:
+        _refuse_closed(drafted.closed)
     output.confirm(
         f"Bring {counted(drafted.nodes)} to {release}?",
         yes,

@@ -68,10 +68,13 @@ def pause(output: Output, rollout_id: str, as_json: bool) -> None:
 
 @click.command()
 @rollout_argument
+@click.option("--in-closed-window", is_flag=True, help="Although the release's window is closed.")
 @detach_option
 @json_option
 @click.pass_obj
-def resume(output: Output, rollout_id: str, detach: bool, as_json: bool) -> None:
+def resume(
+    output: Output, *, rollout_id: str, in_closed_window: bool, detach: bool, as_json: bool
+) -> None:
     """Go on with a rollout that was paused, or whose driver has died.
 
     It goes on where it stopped: what nodes have done already isn't done again.
@@ -83,7 +86,12 @@ def resume(output: Output, rollout_id: str, detach: bool, as_json: bool) -> None
     """
     fleet = output.load_fleet()
     was = fleet.documents().load(rollout_id).document.state
-    change(fleet, rollout_id, "resume", control.resume)
+    change(
+        fleet,
+        rollout_id,
+        "resume",
+        lambda document: control.resume(document, in_closed_window=in_closed_window),
+    )
     if detach:
         drive_elsewhere(output, fleet, rollout_id)
         return

@@ -39,6 +39,7 @@ def test_a_plan_changes_nothing_and_has_an_exit_code_of_its_own(evctl, nodes, ne
     said = json.loads(planned.out)
     assert said.pop("plan") in ran.err, "the digest of what would be carried out"
     assert said == {
+        "silent": [],
         "state": "planned",
         "folded": "web-[01-02]",
         "count": 2,

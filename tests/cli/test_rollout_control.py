@@ -47,13 +47,17 @@ def _state(world, rollout_id: str = "R000001") -> str:
     return Fleet.load(world.fleet).documents().load(rollout_id).document.state
 
 
-def test_a_node_may_be_silent_when_that_was_said(evctl, nodes, new):
+def test_a_node_may_be_silent_when_that_was_said(evctl, world, nodes, new):
+    Fleet.load(world.fleet).documents().want(dict.fromkeys(WEB, OLD))
     nodes.fails = {("web-02", function): SILENT for function in (STATUS, PREFETCH)}
     assert _rollout(evctl, new, "--yes").code == 7
     ran = _rollout(evctl, new, "--yes", "--max-unreachable", "1")
     assert ran.code == 7
+    assert "silent now: web-02; comes along by itself when it returns" in ran.err
     assert "E4103 R000001: not all nodes came along: web-02" in ran.err
     assert nodes.serving["web-01"] == new
+    assert ("web-02", PREFETCH, new) not in nodes.asked, "nobody waits for it"
+    assert Fleet.load(world.fleet).documents().desired().nodes["web-02"] == new
     nodes.fails = {}
     again = evctl("rollout", "retry", "R000001", "--yes")
     assert again.code == 0
@@ -114,7 +118,9 @@ def test_in_a_closed_window_nothing_is_begun_unless_told(evctl, world, nodes, mo
     assert ran.code == 4
     assert "E4009 the window is closed" in ran.err
     assert not nodes.swapped()
-    assert _rollout(evctl, new, "--yes", "--in-closed-window").code == 0
+    done = _rollout(evctl, new, "--yes", "--in-closed-window")
+    assert done.code == 0, "and it is kept that it was told"
+    assert Fleet.load(world.fleet).documents().load("R000001").document.in_closed_window
     assert evctl("rollback", "--yes").code == 0, "always"
 
 
