@@ -36,7 +36,7 @@ powercut: $(VENV)/ready
 
 # Random fleets, faults and interleavings through the decisions of a rollout; `make test` has a tenth.
 simulate: $(VENV)/ready
-	SIMULATE_RUNS=$(RUNS) $(BIN)/python -m pytest -s -n 2 tests/rollout/test_simulation.py
+	SIMULATE_RUNS=$(RUNS) $(BIN)/python -m pytest -rP -n 2 tests/rollout/test_simulation.py
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

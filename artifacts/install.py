@@ -34,22 +34,13 @@ def prefetch(
     began = time.monotonic()
     if layout.is_unpacked(release):
         return {"release": release, "seconds": 0.0, "fetched_bytes": 0, "already": True}
-    _make_folders(layout)
-    tarball = layout.cache / "tarballs" / f"{release}.tar"
-    partial = tarball.with_name(f"{tarball.name}.part")
+    fetched_bytes = fetch(layout, registry, release)
+    tarball = _tarball(layout, release)
     try:
         with disk.telling_disk_full(layout.releases, release):
-            manifest = registry.manifest(release)
-            fetched_bytes = 0
-            if not tarball.is_file():  # else it was verified before an earlier try ended
-                had_bytes = partial.stat().st_size if partial.is_file() else 0
-                disk.check_room(layout.releases, manifest.tarball_bytes, release)
-                registry.fetch(release, tarball)
-                fetched_bytes = manifest.tarball_bytes - had_bytes
-            install(layout, manifest, tarball, python)
+            install(layout, registry.manifest(release), tarball, python)
     except DiskFull:
-        for file in (tarball, partial):
-            file.unlink(missing_ok=True)
+        tarball.unlink(missing_ok=True)
         raise
     tarball.unlink()
     seconds = round(time.monotonic() - began, 3)
@@ -59,6 +50,30 @@ def prefetch(
         "fetched_bytes": fetched_bytes,
         "already": False,
     }
+
+
+def fetch(layout: Layout, registry: Registry, release: str) -> int:
+    """The verified tarball in the cache; how many bytes that took. DiskFull, and whatever the
+    registry raises."""
+    _make_folders(layout)
+    tarball = _tarball(layout, release)
+    if tarball.is_file():  # verified before an earlier try ended
+        return 0
+    partial = tarball.with_name(f"{tarball.name}.part")
+    try:
+        with disk.telling_disk_full(layout.releases, release):
+            manifest = registry.manifest(release)
+            had_bytes = partial.stat().st_size if partial.is_file() else 0
+            disk.check_room(layout.releases, manifest.tarball_bytes, release)
+            registry.fetch(release, tarball)
+            return manifest.tarball_bytes - had_bytes
+    except DiskFull:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _tarball(layout: Layout, release: str) -> Path:
+    return layout.cache / "tarballs" / f"{release}.tar"
 
 
 def install(layout: Layout, manifest: Manifest, tarball: Path, python: Path | None) -> None:

@@ -9,18 +9,26 @@ for what can go wrong on a node.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from artifacts import install, prune
+from artifacts import install, last_word, prune
 from artifacts.disk import NO_ROOM, disk_full
+from artifacts.drift import changed_files
 from artifacts.errors import EvctlError
+from artifacts.examine import toolkit_digest
 from artifacts.health import ask
-from artifacts.layout import Layout, check_release_id
+from artifacts.layout import Layout, check_release_id, remove_tree
 from artifacts.node_config import NodeConfig, load_node
-from artifacts.node_errors import NodeFileError, NodeHasNoRole, UnknownFunction
+from artifacts.node_errors import (
+    NodeFileError,
+    NodeHasNoRole,
+    NothingToStandOn,
+    UnknownFunction,
+)
 from artifacts.node_lock import node_lock
 from artifacts.objects import open_objects
 from artifacts.registry import Registry
@@ -70,6 +78,18 @@ class Node:
             "disk_free_bytes": shutil.disk_usage(_existing(layout.releases)).free,
         }
 
+    def examine(self) -> dict[str, Any]:
+        """What `status` says, and {"registry", "toolkit", "clock"}: why the registry can't be read
+        from here, if it can't; the digest of the toolkit that runs here; Unix seconds by this
+        node's clock."""
+        registry = None
+        try:
+            open_objects(self.config.registry).list("channels/")
+        except EvctlError as error:
+            registry = error.to_json()
+        toolkit = toolkit_digest(Path(__file__).parent)
+        return {**self.status(), "registry": registry, "toolkit": toolkit, "clock": time.time()}
+
     def metrics(self) -> dict[str, str]:
         """Release → the page that its generation answers at /metrics; those that answer."""
         role = self.config.role
@@ -89,7 +109,9 @@ class Node:
         """Swap to an unpacked release: see swap.Swapper.activate."""
         check_release_id(release)
         with self._changing("activate"):
-            return self._swapper().activate(release)
+            done = self._swapper().activate(release)
+            self._obeyed(release)
+            return done
 
     def converge(self, release: str | Wanted) -> dict[str, Any]:
         """Prefetch, if it isn't here (else no registry is touched), and activate.
@@ -104,7 +126,15 @@ class Node:
                 return {"unchanged": True, "release": None}
             swapper = self._swapper()
             prefetched = self._prefetch(wanted)
-            return swapper.activate(wanted) | {"prefetch": prefetched}
+            done = swapper.activate(wanted) | {"prefetch": prefetched}
+            if isinstance(release, str):
+                self._obeyed(release)
+            return done
+
+    def hear(self, at: float, release: str | None) -> None:
+        """Keep what the master says this node should run. at: when, by its clock."""
+        with suppress(OSError):  # a full disk keeps nobody from a swap
+            last_word.hear(self.layout, last_word.Word(at, release))
 
     def rollback(self) -> dict[str, Any]:
         """Swap to the last good release, without the registry: see swap.Swapper.rollback."""
@@ -130,10 +160,57 @@ class Node:
                 needed |= {release for release in linked if release}
             return prune.prune(self.layout, needed, self.config.keep)
 
+    def drift(self) -> dict[str, Any]:
+        """{"release", "current", "files", "more"}: what serves; what the link names; what was
+        changed of it since it was installed, in words; other releases that run beside it."""
+        status = self.status()
+        serving = status["release"]
+        running = [generation["release"] for generation in status["generations"]]
+        return {
+            "release": serving,
+            "current": status["current"],
+            "files": self._changed_files(serving) if serving else [],
+            "more": [release for release in running if release != serving],
+        }
+
+    def mend(self) -> dict[str, Any]:
+        """Install what serves anew, if it was changed, and serve from it again: meanwhile from the
+        last good release, so that nobody notices. NothingToStandOn when there is none.
+        {"mended": release, or None when there was nothing to do}."""
+        with self._changing("mend"):
+            role, swapper = self._role(), self._swapper()
+            release = self.layout.current(role)
+            if release is None or not self._changed_files(release):
+                return {"mended": None}
+            meanwhile = self.layout.last_good(role)
+            if meanwhile in (None, release) or not self.layout.is_unpacked(meanwhile):
+                raise NothingToStandOn(
+                    f"{release} can't be installed anew while {role} serves from it",
+                    why="no other release has served here that could stand in for it",
+                    next_step=f"evctl rollout --range {self.config.id} --to ANOTHER",
+                )
+            install.fetch(self.layout, self._registry(), release)  # before anything is taken away
+            swapper.activate(meanwhile)
+            remove_tree(self.layout.release(release))
+            # Its packages are hard links into this: what was changed there was changed here.
+            shutil.rmtree(self.layout.cache / "uv", ignore_errors=True)
+            self._prefetch(release)
+            swapper.activate(release)
+            return {"mended": release}
+
+    def _changed_files(self, release: str) -> list[str]:
+        """By the manifest as it was signed, not as it lies in the release's folder."""
+        folder, registry = self.layout.release(release), self._registry()
+        return changed_files(folder, registry.manifest(release))
+
     def tool(self, name: str, arguments: Collection[str]) -> dict[str, Any]:
         """Run a tool that the current release offers for this role: see tools.run_tool. It takes no
         lock: a tool asks, and changes nothing of releases."""
         return run_tool(self.layout, self.config.id, self._role(), name, list(arguments))
+
+    def _obeyed(self, release: str) -> None:
+        with suppress(OSError):
+            last_word.hear_command(self.layout, release, time.time())
 
     @contextmanager
     def _changing(self, function: str) -> Iterator[None]:
@@ -144,12 +221,11 @@ class Node:
         check_release_id(release)
         if self.layout.is_unpacked(release):
             return {"release": release, "seconds": 0.0, "fetched_bytes": 0, "already": True}
-        registry = Registry(
-            open_objects(self.config.registry),
-            self.config.trust,
-            cache=self.layout.cache / "registry",
-        )
-        return install.prefetch(self.layout, registry, release, self.config.python)
+        return install.prefetch(self.layout, self._registry(), release, self.config.python)
+
+    def _registry(self) -> Registry:
+        objects, cache = open_objects(self.config.registry), self.layout.cache / "registry"
+        return Registry(objects, self.config.trust, cache=cache)
 
     def _swapper(self) -> Swapper:
         return Swapper(self.config.id, self._role(), self.layout, self.services)
@@ -203,17 +279,31 @@ def run(function: str, config_path: str, **kwargs: Any) -> dict[str, Any]:
     return {
         "ok": True,
         "result": result,
-        "status": result if function == "status" else _status(node),
+        "status": result if function in ("status", "examine") else _status(node),
     }
 
 
-FUNCTIONS = ("status", "metrics", "prefetch", "activate", "converge", "rollback", "prune", "tool")
+FUNCTIONS = (
+    "status",
+    "examine",
+    "metrics",
+    "prefetch",
+    "activate",
+    "converge",
+    "rollback",
+    "prune",
+    "tool",
+    "hear",
+    "drift",
+    "mend",
+)
 _TAKES = {
     "prefetch": {"release"},
     "activate": {"release"},
     "converge": {"release"},
     "prune": {"pinned"},
     "tool": {"name", "arguments"},
+    "hear": {"at", "release"},
 }
 
 

@@ -26,7 +26,8 @@ class NodeConfig:
     registry: URL of the releases. trust: key id → base64 ed25519 public key.
     keep: unpacked releases kept beside those that are needed. python: interpreter for releases;
     None looks for the version that each release names. lock_wait_s: how long a change waits for
-    another one to end.
+    another one to end. orders: {"fleet", "trust": base64 public key of its master's orders}; None:
+    there are none.
     """
 
     id: str
@@ -39,10 +40,12 @@ class NodeConfig:
     keep: int = 3
     python: Path | None = None
     lock_wait_s: float = 30.0
+    orders: dict[str, str] | None = None
 
 
 _KEYS = {
     "id", "role", "root", "run", "registry", "trust", "services", "keep", "python", "lock_wait_s",
+    "orders",
 }  # fmt: skip
 _NEXT = "mend the node's pillar on the master, then: salt <node> state.apply"
 
@@ -92,6 +95,13 @@ def load_node(path: Path) -> NodeConfig:
         or not all(isinstance(part, str) and part for pair in trust.items() for part in pair)
     ):
         raise wrong("trust", "must map key ids to base64 public keys, at least one")
+    orders = raw.get("orders")
+    if orders is not None and (
+        not isinstance(orders, dict)
+        or set(orders) != {"fleet", "trust"}
+        or not all(isinstance(part, str) and part for part in orders.values())
+    ):
+        raise wrong("orders", "must have `fleet` and `trust`, as texts")
     services = text("services")
     if services not in ("systemd", "supervisor"):
         raise wrong("services", "must be systemd or supervisor")
@@ -106,6 +116,7 @@ def load_node(path: Path) -> NodeConfig:
         keep=int(number("keep", 3, 1000)),
         python=None if raw.get("python") is None else folder("python", ""),
         lock_wait_s=number("lock_wait_s", 30.0, 600.0),
+        orders=orders,
     )
 
 

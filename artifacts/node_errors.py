@@ -15,6 +15,7 @@ NodeError
 ├── RoleNotInRelease      E1202  the release has nothing to run for this role
 ├── NoLastGood            E1203  nothing to roll back to
 ├── ToolNotOffered        E1204  the release has no such tool for this role
+├── NothingToStandOn      E1205  what serves can't be mended: nothing can stand in for it
 ├── GenerationFailed      E1301  the new generation died, or never said READY
 ├── NotReady              E1302  it said READY, but /readyz never answered 200
 ├── WrongVersion          E1303  /version doesn't answer with what was started
@@ -147,6 +148,14 @@ class ToolNotOffered(NodeError):
     explanation = (
         "A role's tools are those that evctl.yaml names in the release that the node serves from; "
         "another release may have others."
+    )
+
+
+class NothingToStandOn(NodeError):
+    code = "E1205"
+    explanation = (
+        "What serves was changed by hand, and is mended by installing it anew; meanwhile the last "
+        "good release serves. There is none here. A rollout to another release mends it as well."
     )
 
 

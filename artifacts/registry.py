@@ -183,6 +183,15 @@ class Registry:
         keys = self._objects.list("releases/")
         return [key.split("/")[1] for key in keys if key.endswith("/manifest.json")]
 
+    def tarball_bytes(self, release: str) -> int:
+        """How large the tarball is that lies there. ObjectMissing."""
+        return self._objects.size(_tarball_key(release))
+
+    def channels(self) -> list[str]:
+        """Names of all channels that were ever set."""
+        keys = self._objects.list("channels/")
+        return [key.removeprefix("channels/").removesuffix(".json") for key in keys]
+
     def channel(self, name: str) -> dict[str, str]:
         """Role → release; empty for a channel that was never set. With a cache: the last one seen,
         when the registry doesn't answer, and StaleChannel when it answers with an older one."""

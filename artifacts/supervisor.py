@@ -17,12 +17,14 @@ import json
 import logging
 import os
 import signal
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from artifacts.errors import EvctlError
+from artifacts.last_word import EVERY_S
 from artifacts.layout import Layout, check_release_id
 from artifacts.node_errors import NodeError, NodeSettingsError, RoleNotInRelease
 from artifacts.services_supervisor import CONTROL
@@ -170,7 +172,23 @@ async def _do(supervisor: Supervisor, request: dict[str, Any]) -> dict[str, Any]
     raise NodeError("the supervisor doesn't know this request")
 
 
-async def serve(layout: Layout) -> None:
+async def keep_following(layout: Layout, every_s: float) -> None:
+    """What systemd's timer does: the node follows its master's last word while that is silent."""
+    settings = layout.root / "etc/evctl/node.yaml"
+    while True:
+        await asyncio.sleep(every_s)
+        if not settings.exists():
+            continue
+        command = (sys.executable, "-m", "artifacts.last_word", "--settings", str(settings))
+        following = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
+        try:
+            await following.wait()
+        finally:
+            if following.returncode is None:
+                following.kill()
+
+
+async def serve(layout: Layout, follow_every_s: float = EVERY_S) -> None:
     """Hold sockets, run generations, answer requests, until SIGTERM."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -192,7 +210,9 @@ async def serve(layout: Layout) -> None:
     server = await asyncio.start_unix_server(on_connection, control, limit=REQUEST_BYTES_MAX)
     os.umask(before)
     log.info("supervising %s, asked at %s", layout.root, control)
+    following = asyncio.create_task(keep_following(layout, follow_every_s))
     await stop.wait()
+    following.cancel()
     server.close()
     await supervisor.close()
     control.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from artifacts.health import Answer, ask
 from artifacts.layout import Layout
+from artifacts.manifest import BadManifest
 from artifacts.node_errors import (
     CurrentNotReady,
     NodeError,
@@ -163,7 +164,7 @@ class Swapper:
     def _drain_s(self, release: str) -> float:
         try:
             return self._bounds(release)[1]
-        except NodeError:
+        except (NodeError, BadManifest):  # gone, or changed by hand
             return DRAIN_UNKNOWN_S
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,13 @@ from artifacts.app import find_app, load_app
 from artifacts.errors import EvctlError
 from artifacts.objects import open_objects
 from artifacts.registry import Registry
+from cli.history.log import History, Witness
 from cli.ranges import ALL
 from cli.rollout.documents import Documents
 
 ENVIRONMENT = "EVCTL_FLEET"
 SYSTEM_WIDE = Path("/etc/evctl/fleet.yaml")
+CHANNELS = ("canary", "stable")
 
 
 class FleetError(EvctlError):
@@ -42,7 +46,9 @@ class FleetNotAllowed(EvctlError):
 
 @dataclass(frozen=True)
 class FleetConfig:
-    """fleet.yaml, with its paths made absolute."""
+    """fleet.yaml, with its paths made absolute. channels: in the order in which a release is
+    promoted; nodes follow the last one, unless the map says otherwise. webhook: a file with a URL
+    in it. orders_key: signs what nodes follow when they don't hear their master."""
 
     name: str
     salt_master_config: Path
@@ -52,17 +58,23 @@ class FleetConfig:
     trust: dict[str, str]
     signing_key: Path | None = None
     cache: Path | None = None
+    webhook: Path | None = None
+    orders_key: Path | None = None
     network_namespace: str | None = None
+    channels: tuple[str, ...] = CHANNELS
 
 
 @dataclass(frozen=True)
 class NodeInfo:
-    """A node by the master's map; role is None until one is assigned."""
+    """A node by the master's map; role is None until one is assigned. channel: which one it takes
+    its release from, unless a rollout has said something else."""
 
     id: str
     role: str | None
     az: str | None = None
     address: str | None = None
+    channel: str = CHANNELS[-1]
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,18 +95,55 @@ class Fleet:
             if not _is_node(node_id, facts):
                 raise FleetError(
                     f"{self.config.nodes}: node {node_id!r} is not understood",
-                    why=f"an id of letters, digits, - . _ may have, as texts: {', '.join(_FACTS)}; "
-                    f"no node can be called `{ALL}`, which names the whole fleet",
+                    why="an id of letters, digits, - . _ may have, as texts: "
+                    f"{', '.join(_FACTS)}, and a list of `groups`; no node can be called `{ALL}`, "
+                    "which names the whole fleet",
                     next_step="mend the map of nodes",
                 )
-            found[node_id] = NodeInfo(node_id, **{"role": None, **facts})
+            groups = tuple(facts.get("groups") or ())
+            known = {key: fact for key in _FACTS if (fact := facts.get(key))}
+            otherwise = {"role": None, "channel": self.config.channels[-1]}
+            found[node_id] = NodeInfo(node_id, **{**otherwise, **known, "groups": groups})
+            self.check_channel(found[node_id].channel)
+        self._refuse_two_meanings(found)
         return found
+
+    def check_channel(self, name: str) -> None:
+        """FleetError when this fleet has no such channel."""
+        channels = self.config.channels
+        if name not in channels:
+            near = difflib.get_close_matches(name, channels, n=1, cutoff=0.0)[0]
+            raise FleetError(
+                f"{name!r} isn't a channel of this fleet",
+                why=f"it has {', '.join(channels)}",
+                next_step=f"did you mean {near}? or add it to `channels` in {self.path}",
+            )
+
+    def _refuse_two_meanings(self, nodes: Mapping[str, NodeInfo]) -> None:
+        groups = {group for node in nodes.values() for group in node.groups}
+        for group in sorted(groups & {node.role for node in nodes.values()}):
+            raise FleetError(
+                f"{self.config.nodes}: {group!r} is a role and a group",
+                why=f"then nobody could say which of them @{group} names",
+                next_step="call the group something else",
+            )
 
     def registry(self) -> Registry:
         return Registry(open_objects(self.config.registry), self.config.trust, self.cache())
 
     def documents(self) -> Documents:
         return Documents(open_objects(self.config.documents))
+
+    def history(self) -> History:
+        return History(open_objects(self.config.documents), self._witnesses)
+
+    def _witnesses(self) -> list[Witness]:
+        with suppress(OSError):
+            self.cache().mkdir(parents=True, exist_ok=True)
+        return [
+            Witness("the registry", open_objects(self.config.registry), self.config.name),
+            Witness("this machine", open_objects(self.cache().as_uri()), self.config.name),
+        ]
 
     def cache(self) -> Path:
         """Where manifests and wheels are kept: the fleet's, else the user's own."""
@@ -110,17 +159,24 @@ class Fleet:
         return self.config.signing_key
 
 
-_FACTS = ("role", "az", "address")
-_NODE_ID = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)
+_FACTS = ("role", "az", "address", "channel")
+_NAME = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)  # of a node, a group, a channel
 
 
 def _is_node(node_id: str, facts: Any) -> bool:
     return (
-        _NODE_ID.fullmatch(node_id) is not None
+        _NAME.fullmatch(node_id) is not None
         and node_id != ALL
         and isinstance(facts, dict)
-        and not facts.keys() - set(_FACTS)
-        and all(fact is None or isinstance(fact, str) for fact in facts.values())
+        and not facts.keys() - {*_FACTS, "groups"}
+        and all(facts.get(key) is None or isinstance(facts[key], str) for key in _FACTS)
+        and _are_names(facts.get("groups") or [])
+    )
+
+
+def _are_names(names: Any) -> bool:
+    return isinstance(names, list) and all(
+        isinstance(name, str) and _NAME.fullmatch(name) for name in names
     )
 
 
@@ -151,7 +207,7 @@ def _config(path: Path) -> FleetConfig:
     for key in ("name", "salt_master_config", "registry", "documents", "nodes"):
         if not raw.get(key):
             raise FleetError(f"{path}: `{key}` must be a text", next_step="mend the file")
-    for key in sorted(raw.keys() - {"trust"}):
+    for key in sorted(raw.keys() - {"trust", "channels"}):
         if raw[key] is not None and not isinstance(raw[key], str):
             raise FleetError(f"{path}: `{key}` must be a text", next_step="mend the file")
     trust = raw.get("trust")
@@ -164,12 +220,19 @@ def _config(path: Path) -> FleetConfig:
             f"{path}: `trust` must map key ids to public keys",
             next_step="evctl key new PATH prints one",
         )
+    channels = raw.get("channels") or list(CHANNELS)
+    if not _are_names(channels) or len(set(channels)) < len(channels):
+        raise FleetError(
+            f"{path}: `channels` must be a list of different names",
+            why="in the order in which a release is promoted",
+            next_step=f"for example: channels: [{', '.join(CHANNELS)}]",
+        )
     paths = {
         key: path.parent / raw[key]
-        for key in ("salt_master_config", "nodes", "signing_key", "cache")
+        for key in ("salt_master_config", "nodes", "signing_key", "cache", "webhook", "orders_key")
         if raw.get(key)
     }
-    return FleetConfig(**{**raw, **paths})
+    return FleetConfig(**{**raw, **paths, "channels": tuple(channels)})
 
 
 def _is_text(value: Any) -> bool:

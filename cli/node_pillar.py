@@ -10,12 +10,12 @@ from typing import Any
 
 from artifacts.errors import EvctlError
 from cli import tokens
-from cli.fleet import Fleet
+from cli.fleet import Fleet, NodeInfo
+from cli.orders import trusted_orders
 from cli.rollout.documents import Documents
+from cli.wanted import wanted_release
 
 log = logging.getLogger(__name__)
-
-CHANNEL = "stable"
 
 
 def node_pillar(
@@ -24,10 +24,11 @@ def node_pillar(
     """Pillar `evctl` of one node; empty for a node that isn't on the map or whose token was not
     issued to it. A node without a release gets the reason as `problem`.
 
-    role, address: from the master's map; release: from the desired releases, else from the
-    channel `stable`; port, ready_s, drain_s: from the release's manifest; rollout: the one that is
+    role, address: from the master's map; release: from the desired releases, else from the node's
+    channel; port, ready_s, drain_s: from the release's manifest; rollout: the one that is
     at work on the node just now: until it has ended, the node leaves its release to it; pinned:
-    what that rollout and the desired releases name, which the node may not prune; None: not known.
+    what that rollout and the desired releases name, which the node may not prune; None: not known;
+    at: when this was said; orders: what the node needs to believe the master's orders.
     """
     if not tokens.redeem(Path(tokens_folder), node_id, str(grains.get(tokens.GRAIN, ""))):
         log.error("node %s asked for its pillar with a token that was not issued to it", node_id)
@@ -42,16 +43,27 @@ def node_pillar(
             "role": node.role,
             "address": node.address,
             "trust": fleet.config.trust,
+            "at": round(time.time(), 3),
+            "orders": _orders(fleet),
         }
         if node.role is None:
             return known | {"release": None, "problem": "the map of nodes gives it no role"}
         documents = fleet.documents()
         known["rollout"] = documents.holder(node_id, time.time())
         known["pinned"] = _pinned(documents, node_id, node.role, known["rollout"])
-        return known | _release(fleet, node_id, node.role)
+        return known | _release(fleet, node, node.role)
     except EvctlError as error:
         log.error("no pillar for node %s: %s", node_id, error)
         return {"id": node_id, "problem": str(error)}
+
+
+def _orders(fleet: Fleet) -> dict[str, str] | None:
+    """A key that can't be read is the master's trouble: its nodes go on without orders."""
+    try:
+        return trusted_orders(fleet)
+    except EvctlError as error:
+        log.error("nodes are told to believe no orders: %s", error)
+        return None
 
 
 def _pinned(documents: Documents, node_id: str, role: str, rollout: str | None) -> list[str] | None:
@@ -67,11 +79,12 @@ def _pinned(documents: Documents, node_id: str, role: str, rollout: str | None) 
     return sorted(pinned)
 
 
-def _release(fleet: Fleet, node_id: str, role_name: str) -> dict[str, Any]:
+def _release(fleet: Fleet, node: NodeInfo, role_name: str) -> dict[str, Any]:
     try:
-        release = wanted_release(fleet, node_id, role_name)
+        release = wanted_release(fleet, node)
         if release is None:
-            return {"release": None, "problem": f"no release on channel {CHANNEL} for {role_name}"}
+            problem = f"no release on channel {node.channel} for {role_name}"
+            return {"release": None, "problem": problem}
         role = fleet.registry().manifest(release).roles.get(role_name)
     except EvctlError as error:
         return {"release": None, "problem": str(error)}
@@ -83,9 +96,3 @@ def _release(fleet: Fleet, node_id: str, role_name: str) -> dict[str, Any]:
         "ready_s": role["ready_s"],
         "drain_s": role["drain_s"],
     }
-
-
-def wanted_release(fleet: Fleet, node_id: str, role: str) -> str | None:
-    """What this node should run: a rollout's decision, else the channel's."""
-    desired = fleet.documents().desired().release_for(node_id, role)
-    return desired or fleet.registry().channel(CHANNEL).get(role)

@@ -31,7 +31,7 @@ class SaltMaster:
 
     def keys(self) -> dict[str, Key]:
         """Node → what the master makes of its key. MasterUnreachable, MasterRefused."""
-        pki = Path(self._options()["pki_dir"])
+        pki = Path(self.options()["pki_dir"])
         found: dict[str, Key] = {}
         try:
             for folder, key in _FOLDERS:
@@ -45,7 +45,7 @@ class SaltMaster:
     def check_listens(self) -> None:
         """MasterUnreachable when nothing accepts a connection where nodes and clients send what
         they have to say. This thread moves to the master's network for good."""
-        options = self._options()
+        options = self.options()
         enter_network(self.network)
         interface = options["interface"]
         address = "127.0.0.1" if interface == "0.0.0.0" else interface  # noqa: S104 - not bound
@@ -55,8 +55,16 @@ class SaltMaster:
             where = f"{address}:{options['ret_port']}"
             raise unreachable(f"{where}: {error.strerror or error}") from error
 
-    def _options(self) -> Any:
+    def options(self) -> Any:
+        """All its settings, with Salt's own defaults. MasterUnreachable, MasterRefused."""
         settings = settings_of_master(self.config)
         import salt.config
 
         return salt.config.master_config(str(settings))
+
+
+def version() -> str:
+    """Of the Salt that is installed here."""
+    from salt.version import __version__
+
+    return str(__version__)

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +65,19 @@ def redeem(folder: Path, node_id: str, token: str) -> bool:
         if token in unused:
             _replace(folder / GRAIN, "".join(f"{t}\n" for t in unused if t != token))
     return genuine
+
+
+def unused_by(folder: Path) -> set[str]:
+    """The ids that were issued a token with which nobody has joined yet. Nothing is changed."""
+    issued = _issued(folder)
+    unused = {_digest(token) for token in _unused(folder, issued)}
+    return {node_id for node_id, digest in issued.items() if digest in unused}
+
+
+def issued_at(folder: Path) -> float:
+    """When a token was last issued or used, in Unix seconds."""
+    path = folder / GRAIN
+    return path.stat().st_mtime if path.exists() else time.time()
 
 
 def _issued(folder: Path) -> dict[str, str]:

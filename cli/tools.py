@@ -1,7 +1,7 @@
 """Tools that the app's roles offer: `evctl NAME …` runs one of them on a node of its role.
 
 Which there are is said by the nearest evctl.yaml; without one, by the release that the fleet's
-channel `stable` names.
+last channel names.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from typing import Any
 
 from artifacts.app import find_app, load_app
 from artifacts.errors import EvctlError
-
-CHANNEL = "stable"
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,9 @@ def find_tool(name: str, fleet_file: Path | None) -> Offered | None:
     from cli.fleet import Fleet, find_fleet
 
     try:
-        registry = Fleet.load(find_fleet(fleet_file, Path.cwd())).registry()
-        named = registry.channel(CHANNEL)
+        fleet = Fleet.load(find_fleet(fleet_file, Path.cwd()))
+        registry = fleet.registry()
+        named = registry.channel(fleet.config.channels[-1])
         roles = {role: registry.manifest(release).roles[role] for role, release in named.items()}
     except EvctlError:
         return None

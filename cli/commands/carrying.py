@@ -13,15 +13,18 @@ from dataclasses import replace
 
 import click
 
-from cli.commands.status import client_of
+from cli.announce import Announcer, record
+from cli.asked import client_of
 from cli.fleet import Fleet
 from cli.output import NOTE, Output
 from cli.rollout import control, report
 from cli.rollout.document import FINAL, Document
-from cli.rollout.drive import drive, start
+from cli.rollout.drive import Progress, drive, start
 from cli.rollout.errors import NodesLocked
+from cli.salt_client import SaltClient
 
 DETACHED_EXIT = 130
+detach_option = click.option("--detach", is_flag=True, help="Don't wait: it goes on by itself.")
 
 
 class _Terminated(KeyboardInterrupt):
@@ -48,11 +51,18 @@ def drive_here(output: Output, fleet: Fleet, rollout_id: str, *, as_json: bool) 
     """Drive it in this process. Ctrl-C on a terminal asks what is to become of it."""
     client = client_of(fleet)
     watch = report.Watch(output, as_json=as_json)
+    with Announcer(output, fleet, watch.event) as announcer:
+        document = _drive(output, fleet, client, rollout_id, announcer.event)
+    told(output, document, as_json=as_json)
+
+
+def _drive(
+    output: Output, fleet: Fleet, client: SaltClient, rollout_id: str, progress: Progress
+) -> Document:
     while True:
         try:
             with _outliving_the_terminal():
-                document = drive(fleet.documents(), client, rollout_id, watch.event)
-            break
+                return drive(fleet.documents(), client, rollout_id, progress)
         except KeyboardInterrupt as interrupt:
             _say_how_to_go_on(output, fleet, rollout_id)
             if isinstance(interrupt, _Terminated) or not sys.stdin.isatty():
@@ -63,7 +73,6 @@ def drive_here(output: Output, fleet: Fleet, rollout_id: str, *, as_json: bool) 
         except Exception:
             _say_how_to_go_on(output, fleet, rollout_id)
             raise
-    told(output, document, as_json=as_json)
 
 
 def told(output: Output, document: Document, *, as_json: bool) -> None:
@@ -91,9 +100,10 @@ def drive_elsewhere(output: Output, fleet: Fleet, rollout_id: str) -> None:
 def change(fleet: Fleet, rollout_id: str, event: str, to: Callable[[Document], Document]) -> None:
     """Tell a rollout something: written down, for whoever drives it. WrongState."""
     documents = fleet.documents()
-    documents.change(
+    kept = documents.change(
         documents.load(rollout_id), lambda document: to(document).logged(time.time(), event)
     )
+    record(fleet, kept.document.kind, {"id": rollout_id, "told": event})
 
 
 def _after_interrupt(output: Output, fleet: Fleet, rollout_id: str) -> None:

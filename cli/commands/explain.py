@@ -14,7 +14,15 @@ from cli.output import Output, json_option
 
 _CODE = re.compile(r"[Ee]\d{4}", re.ASCII)
 # Importing these makes every kind of error known.
-_PACKAGES = ("artifacts", "cli", "cli.commands", "cli.rollout", "cli.lab")
+_PACKAGES = (
+    "artifacts",
+    "cli",
+    "cli.commands",
+    "cli.rollout",
+    "cli.ranges",
+    "cli.doctor",
+    "cli.lab",
+)
 
 
 @click.command()

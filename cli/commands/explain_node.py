@@ -10,7 +10,6 @@ import click
 
 from cli.commands.drift import compare
 from cli.fleet import Fleet
-from cli.node_pillar import CHANNEL
 from cli.output import Output
 from cli.rollout import report
 from cli.rollout.document import Document
@@ -29,24 +28,27 @@ def explain_node(output: Output, fleet: Fleet, node: str, *, as_json: bool) -> N
             past.append(document)
         if len(past) == SHOWN_MAX:
             break
-    decided = past[0].id if by_rollout and past else CHANNEL
+    channel = fleet.nodes()[node].channel
+    decided = past[0].id if by_rollout and past else channel
     if as_json:
         output.data({"node": node, **said, "decided_by": decided, "rollouts": [d.id for d in past]})
         return
-    for line in _lines(node, said, decided, past):
+    by = f"channel {channel}" if decided == channel else decided
+    for line in _lines(node, said, by, past):
         click.echo(line)
 
 
-def _lines(node: str, said: dict[str, Any], decided: str, past: list[Document]) -> Iterator[str]:
+def _lines(node: str, said: dict[str, Any], by: str, past: list[Document]) -> Iterator[str]:
     serves = {"silent": "does not answer", "failed": "can't be asked"}.get(
         said["state"], f"serves {said['serves'] or 'nothing'}"
     )
     yield f"{node} {serves}"
-    by = f"channel {decided}" if decided == CHANNEL else decided
     yield f"  should serve {said['should'] or 'nothing'}, by {by}"
     if said["rollout"]:
         yield f"  {said['rollout']} is at work on it"
     if said["state"] == "drifted":
+        for changed in said["drift"]:
+            yield f"  {changed}"
         yield f"  it drifted · next: evctl drift --range {node} --mend"
     for document in past:
         record = document.nodes[node]

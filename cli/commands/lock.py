@@ -7,8 +7,10 @@ import time
 
 import click
 
+from cli.announce import record
+from cli.asked import Asked
 from cli.output import NOTE, Output, json_option
-from cli.ranges import counted, nodes_in
+from cli.ranges import counted, fold, nodes_in
 
 
 @click.command()
@@ -33,7 +35,8 @@ def lock(output: Output, expression: str | None, reason: str, as_json: bool) -> 
     if expression:
         if not reason:
             raise click.UsageError("Say why: --reason. Whoever is refused reads it.")
-        nodes = nodes_in(expression, fleet.nodes())
+        nodes = nodes_in(expression, fleet.nodes(), Asked(fleet))
+        record(fleet, "lock", {"locked": fold(nodes)}, why=reason)
         documents.hold(nodes, getpass.getuser(), reason, time.time())
         output.say(NOTE, f"locked {counted(nodes)} · undo: evctl unlock --range '{expression}'")
     holds = documents.holds()

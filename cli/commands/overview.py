@@ -6,6 +6,7 @@ import click
 
 from artifacts.errors import EvctlError
 from cli.output import Output
+from cli.rollout.document import FINAL
 
 
 def overview(output: Output) -> None:
@@ -26,8 +27,10 @@ def _lines(output: Output) -> list[str]:
         rollouts = fleet.documents().ids()
     except EvctlError as error:
         return [*lines, str(error), "next: evctl status"]
+    step = "evctl release --channel stable" if not releases else "evctl status"
     if rollouts:
         last = fleet.documents().load(rollouts[-1]).document
         lines.append(f"last {last.kind} {last.id}: {last.state}")
-    step = "evctl release --channel stable" if not releases else "evctl status"
+        if last.state not in FINAL:
+            step = f"evctl rollout watch {last.id}"
     return [*lines, f"next: {step}   (evctl --help has the rest)"]

@@ -12,13 +12,13 @@ import click
 
 from artifacts.errors import EvctlError
 from artifacts.gates import Gate
-from cli.commands.status import ask
+from cli.asked import ask
 from cli.fleet import Fleet, NodeInfo
-from cli.node_pillar import CHANNEL
 from cli.rollout.compatibility import Change, Order, order
 from cli.rollout.document import Document, Kind, Limits, NodeRecord
 from cli.rollout.errors import NodesSilent, StalePlan
 from cli.rollout.plan import CANARIES, Share, capacities, waves
+from cli.wanted import wanted
 
 past_one_way_option = click.option(
     "--past-one-way", is_flag=True, help="Although what is written now can't be read then."
@@ -39,6 +39,7 @@ class Wish:
     floors: Mapping[str, int] = field(default_factory=dict)
     past_one_way: bool = False
     closed: tuple[str, ...] = ()
+    in_closed_window: bool = False
     gates: Mapping[str, tuple[Gate, ...]] = field(default_factory=dict)
     gate_command: tuple[str, ...] = ()
 
@@ -47,9 +48,18 @@ def draft(fleet: Fleet, wish: Wish) -> Document:
     """A rollout of those of the nodes that serve something else. NodesSilent, FloorNotKept,
     SchemasClash, OneWayChange."""
     nodes = fleet.nodes()
-    serving = serving_now(fleet, sorted(wish.to), wish.limits.max_unreachable)
+    # A node that is off keeps nobody from going back: it goes when it returns.
+    silent_max = len(wish.to) if wish.kind == "rollback" else wish.limits.max_unreachable
+    serving, away = serving_now(fleet, sorted(wish.to), silent_max)
     records = {
-        node: NodeRecord(role=nodes[node].role or "", before=serving[node], to=release)
+        node: NodeRecord(
+            role=nodes[node].role or "",
+            before=serving[node],
+            to=release,
+            away=node in away,
+            state="silent" if node in away else "planned",
+            fault="silent" if node in away else None,
+        )
         for node, release in wish.to.items()
         if serving[node] != release
     }
@@ -78,6 +88,7 @@ def draft(fleet: Fleet, wish: Wish) -> Document:
         limits=wish.limits,
         capacity=capacity,
         closed=wish.closed,
+        in_closed_window=wish.in_closed_window,
         checks=ordered.checks,
         gates=gates,
         gate_command=wish.gate_command,
@@ -99,7 +110,7 @@ def _order(fleet: Fleet, records: Mapping[str, NodeRecord], *, past_one_way: boo
             before = (*change.before, *found.facts(record.before, node.role))
             changes[node.role] = replace(change, before=before, after=after)
         else:
-            staying = found.facts(found.wanted(node.id, node.role), node.role)
+            staying = found.facts(found.wanted(node), node.role)
             changes[node.role] = replace(change, staying=(*change.staying, *staying))
     ordered = order(changes, past_one_way=past_one_way)
     missing = tuple(f"{release}: its schemas are not known here" for release in found.missing)
@@ -113,7 +124,7 @@ class Manifests:
         self._registry = fleet.registry()
         self._desired = fleet.documents().desired()
         self._roles: dict[str, dict[str, Any]] = {}
-        self._channel: dict[str, str] | None = None
+        self._channels: dict[str, dict[str, str]] = {}
         self.missing: list[str] = []
 
     def facts(self, release: str | None, role: str) -> list[dict[str, Any]]:
@@ -127,16 +138,16 @@ class Manifests:
         found = self._roles[release].get(role) if release else None
         return [found] if found else []
 
-    def wanted(self, node: str, role: str) -> str | None:
-        """What a node should run; None also when there is no registry to ask for the channel."""
-        if release := self._desired.release_for(node, role):
-            return release
-        if self._channel is None:
+    def wanted(self, node: NodeInfo) -> str | None:
+        """What a node should run; None also when there is no registry to ask for its channel."""
+        if node.channel not in self._channels and not self._desired.release_for(
+            node.id, node.role or ""
+        ):
             try:
-                self._channel = self._registry.channel(CHANNEL)
+                self._channels[node.channel] = self._registry.channel(node.channel)
             except EvctlError:
-                self._channel = {}
-        return self._channel.get(role)
+                self._channels[node.channel] = {}
+        return wanted(node, self._desired, self._channels.get(node.channel, {}))[0]
 
 
 def refuse_stale(document: Document, planned: str | None) -> None:
@@ -149,27 +160,28 @@ def refuse_stale(document: Document, planned: str | None) -> None:
         )
 
 
-def serving_now(fleet: Fleet, nodes: list[str], silent_max: int = 0) -> dict[str, str | None]:
-    """What each of these nodes serves; of one that doesn't answer, what it should.
-    NodesSilent when more than so many don't answer."""
+def serving_now(
+    fleet: Fleet, nodes: list[str], silent_max: int
+) -> tuple[dict[str, str | None], set[str]]:
+    """What each of these nodes serves; and which don't answer: of these what they should serve.
+    NodesSilent when more than so many don't."""
     found = ask(fleet, nodes)
     silent = [node for node, said in found.items() if said["state"] == "silent"]
     failed = [node for node, said in found.items() if said["state"] == "failed"]
     if failed or len(silent) > silent_max:
-        named = ", ".join([*silent, *failed])
+        bad = [*silent, *failed]
         raise NodesSilent(
-            f"{len(silent) + len(failed)} of {len(nodes)} nodes can't be asked: {named}",
-            why="; ".join(
-                str((found[node].get("error") or {}).get("what")) for node in [*silent, *failed][:3]
-            ),
-            next_step="evctl status; or leave them out of the range: "
-            f"'…!{[*silent, *failed][0]}'; or --max-unreachable {len(silent)}",
+            f"{len(bad)} of {len(nodes)} nodes can't be asked: {', '.join(bad)}",
+            why="; ".join(str((found[node].get("error") or {}).get("what")) for node in bad[:3]),
+            next_step=f"evctl status; or leave them out of the range: '…!{bad[0]}'"
+            + ("" if failed else f"; or --max-unreachable {len(silent)}"),
         )
-    roles, wanted = fleet.nodes(), Manifests(fleet)
-    return {
-        node: wanted.wanted(node, roles[node].role or "") if node in silent else said["release"]
+    known, manifests = fleet.nodes(), Manifests(fleet)
+    serving = {
+        node: manifests.wanted(known[node]) if node in silent else said["release"]
         for node, said in found.items()
     }
+    return serving, set(silent)
 
 
 def role_sizes(nodes: Mapping[str, NodeInfo]) -> dict[str, int]:

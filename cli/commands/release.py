@@ -8,17 +8,22 @@ from pathlib import Path
 import click
 
 from artifacts.app import AppError, find_app, load_app
+from cli.announce import record_done, tell_nodes
 from cli.output import GOOD, NOTE, Output, json_option
+from cli.promotion import point, promotion, require_order
 
 
 @click.command()
 @click.option(
     "--channel", help="Point this channel at it, for every role: `stable` is for new nodes."
 )
+@click.option("--reason", default="", help="Why; kept in the history.")
 @click.option("--allow-dirty", is_flag=True, help="Release files that differ from the commit.")
 @json_option
 @click.pass_obj
-def release(output: Output, channel: str | None, allow_dirty: bool, as_json: bool) -> None:
+def release(
+    output: Output, *, channel: str | None, reason: str, allow_dirty: bool, as_json: bool
+) -> None:
     """Package this app's tracked files and its wheels, sign, and publish.
 
     \b
@@ -39,6 +44,8 @@ def release(output: Output, channel: str | None, allow_dirty: bool, as_json: boo
         )
     app, fleet = load_app(app_file), output.load_fleet()
     signing_key, registry = fleet.signing_key(), fleet.registry()
+    if channel:
+        fleet.check_channel(channel)
     tarball, manifest = build(
         app,
         fleet.cache() / "built",
@@ -46,11 +53,17 @@ def release(output: Output, channel: str | None, allow_dirty: bool, as_json: boo
         allow_dirty=allow_dirty,
         progress=lambda line: output.say(NOTE, line),
     )
+    if channel:
+        require_order(fleet, manifest.roles, channel, manifest.release)
     published = registry.publish(tarball, manifest, signing_key)
     tarball.unlink()
+    if published:
+        record_done(output, fleet, "release", {"release": manifest.release}, why=reason)
     if channel:
-        roles = {**registry.channel(channel), **dict.fromkeys(manifest.roles, manifest.release)}
-        registry.set_channel(channel, roles, signing_key)
+        point(fleet, promotion(fleet, manifest.release, manifest.roles, channel))
+        what = {"channel": channel, "release": manifest.release}
+        record_done(output, fleet, "channel", what, why=reason)
+        tell_nodes(output, fleet)
         output.say(NOTE, f"channel {channel} → {manifest.release}")
     seconds = time.monotonic() - began
     if as_json:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from cli.commands.carrying import carry_out
+from cli.asked import Asked
+from cli.commands.carrying import carry_out, detach_option
 from cli.commands.planning import Wish, draft, past_one_way_option
 from cli.fleet import Fleet
 from cli.output import Output, json_option, yes_option
@@ -19,6 +20,7 @@ from cli.rollout.errors import NothingToRollBack, WrongState
 @click.option("--range", "expression", metavar="EXPR", help="Only these of its nodes.")
 @click.option("--reason", default="", help="Why; kept with the rollback.")
 @past_one_way_option
+@detach_option
 @click.option("--plan", "plan_only", is_flag=True, help="Say what would be done, and do nothing.")
 @yes_option
 @json_option
@@ -30,6 +32,7 @@ def rollback(
     expression: str | None,
     reason: str,
     past_one_way: bool,
+    detach: bool,
     plan_only: bool,
     yes: bool,
     as_json: bool,
@@ -54,7 +57,7 @@ def rollback(
             next_step=f"evctl rollout abort {undone.id}",
         )
     nodes = fleet.nodes()
-    chosen = set(nodes_in(expression, nodes)) if expression else set(undone.nodes)
+    chosen = set(nodes_in(expression, nodes, Asked(fleet))) if expression else set(undone.nodes)
     before = {
         node: record.before
         for node, record in undone.nodes.items()
@@ -90,7 +93,7 @@ def rollback(
         yes,
         whole_fleet=expression is not None and is_whole_fleet(expression, chosen, nodes),
     )
-    carry_out(output, fleet, drafted, as_json=as_json)
+    carry_out(output, fleet, drafted, as_json=as_json, detach=detach)
 
 
 def last_change(fleet: Fleet) -> Document:

@@ -10,8 +10,9 @@ from artifacts.errors import EvctlError
 from artifacts.gates import Gate, read_gate
 from artifacts.manifest import Manifest
 from artifacts.windows import closed_now
+from cli.asked import Asked
 from cli.commands import rollout_control
-from cli.commands.carrying import carry_out
+from cli.commands.carrying import carry_out, detach_option
 from cli.commands.planning import Wish, draft, past_one_way_option, refuse_stale
 from cli.fleet import NodeInfo
 from cli.option_types import Duration, Floor, Words
@@ -54,7 +55,7 @@ class NotThisRole(EvctlError):
 @click.option("--in-closed-window", is_flag=True, help="Although the release's window is closed.")
 @past_one_way_option
 @click.option("--as-planned", metavar="DIGEST", help="Only if the plan is still this one.")
-@click.option("--detach", is_flag=True, help="Don't wait: it goes on by itself.")
+@detach_option
 @click.option("--plan", "plan_only", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--exit-code", is_flag=True, help="With --plan: exit 3 when something would change.")
 @yes_option
@@ -114,11 +115,12 @@ def rollout(
     output: Output = context.obj
     fleet = output.load_fleet()
     nodes = fleet.nodes()
-    chosen = nodes_in(expression, nodes)
+    chosen = nodes_in(expression, nodes, Asked(fleet))
     report.show_range(output, chosen)
     further = parse_shares(shares) if shares is not None else ()
     manifest = fleet.registry().manifest(release)
     _refuse_other_roles(release, set(manifest.roles), [nodes[node] for node in chosen])
+    _refuse_other_floors(release, set(manifest.roles), floors)
     drafted = draft(
         fleet,
         Wish(
@@ -133,7 +135,8 @@ def rollout(
             past_one_way=past_one_way,
             gates=gates_of(manifest, gates),
             gate_command=gate_command or (),
-            closed=() if in_closed_window else manifest.closed,
+            closed=manifest.closed,
+            in_closed_window=in_closed_window,
         ),
     )
     if not as_json:
@@ -143,7 +146,8 @@ def rollout(
             output.data(report.plan_json(chosen, drafted))
         context.exit(CHANGES_EXIT if drafted.nodes and exit_code else 0)
     refuse_stale(drafted, as_planned)
-    _refuse_closed(drafted.closed)
+    if not in_closed_window:
+        _refuse_closed(drafted.closed)
     output.confirm(
         f"Bring {counted(drafted.nodes)} to {release}?",
         yes,
@@ -161,6 +165,15 @@ def floors_of(manifest: Manifest) -> dict[str, int]:
     return {
         name: role["serving_min"] for name, role in manifest.roles.items() if "serving_min" in role
     }
+
+
+def _refuse_other_floors(
+    release: str, known: set[str], floors: tuple[tuple[str, int], ...]
+) -> None:
+    for role, _ in floors:
+        if role not in known:
+            has = ", ".join(sorted(known))
+            raise click.UsageError(f"--floor: {release} has no role {role}; it has {has}.")
 
 
 def gates_of(manifest: Manifest, names: tuple[str, ...]) -> dict[str, tuple[Gate, ...]]:

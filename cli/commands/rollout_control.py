@@ -7,20 +7,27 @@ import time
 
 import click
 
-from cli.commands.carrying import carry_out, change, drive_elsewhere, drive_here, told
+from cli.commands.carrying import (
+    carry_out,
+    change,
+    detach_option,
+    drive_elsewhere,
+    drive_here,
+    told,
+)
 from cli.commands.planning import Wish, draft, past_one_way_option
 from cli.fleet import Fleet
 from cli.output import Output, json_option, yes_option
 from cli.ranges import counted
 from cli.rollout import control, report
 from cli.rollout.document import FINAL
-from cli.rollout.errors import NodesLocked
+from cli.rollout.errors import NobodyDrives, NodesLocked
 from cli.rollout.plan import CANARIES
 
 LOOK_S = 0.5
+UNDRIVEN_S = 10.0  # as long as a driver may take to begin
 
 rollout_argument = click.argument("rollout_id", metavar="ROLLOUT")
-detach_option = click.option("--detach", is_flag=True, help="Don't wait: it goes on by itself.")
 
 
 @click.command()
@@ -61,10 +68,13 @@ def pause(output: Output, rollout_id: str, as_json: bool) -> None:
 
 @click.command()
 @rollout_argument
+@click.option("--in-closed-window", is_flag=True, help="Although the release's window is closed.")
 @detach_option
 @json_option
 @click.pass_obj
-def resume(output: Output, rollout_id: str, detach: bool, as_json: bool) -> None:
+def resume(
+    output: Output, *, rollout_id: str, in_closed_window: bool, detach: bool, as_json: bool
+) -> None:
     """Go on with a rollout that was paused, or whose driver has died.
 
     It goes on where it stopped: what nodes have done already isn't done again.
@@ -75,11 +85,23 @@ def resume(output: Output, rollout_id: str, detach: bool, as_json: bool) -> None
       evctl rollout resume R000042 --detach
     """
     fleet = output.load_fleet()
-    change(fleet, rollout_id, "resume", control.resume)
+    was = fleet.documents().load(rollout_id).document.state
+    change(
+        fleet,
+        rollout_id,
+        "resume",
+        lambda document: control.resume(document, in_closed_window=in_closed_window),
+    )
     if detach:
         drive_elsewhere(output, fleet, rollout_id)
-    else:
+        return
+    try:
         drive_here(output, fleet, rollout_id, as_json=as_json)
+    except NodesLocked:
+        if was != "paused":
+            raise
+        # Its driver was still at the last command, and goes on.
+        watch_to_its_end(output, fleet, rollout_id, as_json=as_json)
 
 
 @click.command()
@@ -102,8 +124,11 @@ def abort(output: Output, rollout_id: str, yes: bool, as_json: bool) -> None:
     change(fleet, rollout_id, "abort", lambda document: control.abort(document, operator))
     try:
         drive_here(output, fleet, rollout_id, as_json=as_json)
-    except NodesLocked:  # its driver is alive, and does it
-        watch_to_its_end(output, fleet, rollout_id, as_json=as_json)
+    except NodesLocked:  # its driver is alive, and does it; or has died a moment ago
+        try:
+            watch_to_its_end(output, fleet, rollout_id, as_json=as_json)
+        except NobodyDrives:
+            drive_here(output, fleet, rollout_id, as_json=as_json)
 
 
 @click.command()
@@ -160,10 +185,10 @@ def retry(
 
 
 def watch_to_its_end(output: Output, fleet: Fleet, rollout_id: str, *, as_json: bool) -> None:
-    """What is written down of it, as it is written down."""
+    """What is written down of it, as it is written down. NobodyDrives, when that won't go on."""
     documents = fleet.documents()
     shown = report.Watch(output, as_json=as_json)
-    seen = 0
+    seen, driven_at = 0, time.monotonic()
     while True:
         document = documents.load(rollout_id).document
         for entry in document.log[seen:]:
@@ -172,6 +197,14 @@ def watch_to_its_end(output: Output, fleet: Fleet, rollout_id: str, *, as_json: 
         seen = len(document.log)
         if document.state in (*FINAL, "paused"):
             break
+        if rollout_id in documents.holders(time.time()).values():
+            driven_at = time.monotonic()
+        elif time.monotonic() - driven_at > UNDRIVEN_S:
+            raise NobodyDrives(
+                f"nobody drives {rollout_id}",
+                why=f"it is {document.state}, and its driver's lease has ended",
+                next_step=f"evctl rollout resume {rollout_id}, or evctl rollout abort {rollout_id}",
+            )
         time.sleep(LOOK_S)
     told(output, document, as_json=as_json)
 

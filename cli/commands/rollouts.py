@@ -6,12 +6,12 @@ import time
 
 import click
 
-from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output, json_option
+from cli.announce import GLYPHS
+from cli.output import NOTE, Output, json_option
 from cli.rollout import report
-from cli.rollout.document import Document
+from cli.rollout.document import FINAL, Document
 
 SHOWN_MAX = 20
-_GLYPHS = {"converged": GOOD, "rolled_back": BAD, "failed": BAD, "partial": UNKNOWN}
 
 
 @click.command()
@@ -46,7 +46,7 @@ def rollouts(output: Output, rollout_id: str | None, as_json: bool) -> None:
 
 def _line(output: Output, document: Document) -> str:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(document.created_at))
-    glyph = output.mark(_GLYPHS.get(document.state, NOTE))
+    glyph = output.mark(GLYPHS.get(document.state, NOTE))
     to = ", ".join(sorted({record.to for record in document.nodes.values()}))
     why = f" · {document.reason}" if document.reason else ""
     return (
@@ -57,6 +57,10 @@ def _line(output: Output, document: Document) -> str:
 
 def _show(output: Output, document: Document) -> None:
     click.echo(_line(output, document))
+    if document.note:
+        click.echo(f"  {document.state}: {document.note}")
+    if document.state not in FINAL:
+        click.echo(f"  next: evctl rollout watch {document.id}, or resume, or abort")
     for number, wave in enumerate(document.waves, 1):
         for node in wave:
             record = document.nodes[node]

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import click
 
-from cli.fleet import Fleet
+from cli.asked import Asked, ask
 from cli.output import BAD, GOOD, UNKNOWN, Output, json_option
 from cli.ranges import nodes_in
-from cli.rollout.ask import answer_of
-from cli.salt_client import SaltClient
 
-STATUS_S = 15.0
 SILENT_EXIT = 7
 
 
@@ -37,7 +32,7 @@ def status(context: click.Context, expression: str | None, as_json: bool) -> Non
     output: Output = context.obj
     fleet = output.load_fleet()
     nodes = fleet.nodes()
-    asked = nodes_in(expression, nodes) if expression else sorted(nodes)
+    asked = nodes_in(expression, nodes, Asked(fleet)) if expression else sorted(nodes)
     found = ask(fleet, asked)
     if as_json:
         output.data({"nodes": found})
@@ -48,31 +43,6 @@ def status(context: click.Context, expression: str | None, as_json: bool) -> Non
             click.echo("no nodes yet · next: evctl lab up")
     if any(said["state"] == "silent" for said in found.values()):
         context.exit(SILENT_EXIT)
-
-
-def client_of(fleet: Fleet) -> SaltClient:
-    """One for the whole command: connecting to the master takes longer than asking a node."""
-    return _client(SaltClient, fleet.config.salt_master_config, fleet.config.network_namespace)
-
-
-@cache
-def _client(kind: type[SaltClient], config: Path, network: str | None) -> SaltClient:
-    return kind(config, network)
-
-
-def ask(fleet: Fleet, nodes: list[str]) -> dict[str, dict[str, Any]]:
-    """Node → its status, with `state`: serving, idle, silent or failed."""
-    client = client_of(fleet)
-    found: dict[str, dict[str, Any]] = {}
-    for returned in client.call(nodes, "evrelease.status", {}, STATUS_S):
-        answer = answer_of(returned)
-        if answer.ok and answer.result:
-            state = "serving" if answer.result.get("release") else "idle"
-            found[returned.node] = {"state": state, **answer.result}
-        else:
-            state = "silent" if answer.silent else "failed"
-            found[returned.node] = {"state": state, "release": None, "error": answer.error}
-    return dict(sorted(found.items()))
 
 
 def _line(output: Output, node: str, role: str | None, said: dict[str, Any]) -> str:

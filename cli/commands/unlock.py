@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from cli.announce import record
+from cli.asked import Asked
 from cli.output import NOTE, Output, json_option
-from cli.ranges import counted, nodes_in
+from cli.ranges import counted, fold, nodes_in
 
 
 @click.command()
@@ -21,7 +23,8 @@ def unlock(output: Output, expression: str, as_json: bool) -> None:
     """
     fleet = output.load_fleet()
     documents = fleet.documents()
-    nodes = nodes_in(expression, fleet.nodes())
+    nodes = nodes_in(expression, fleet.nodes(), Asked(fleet))
+    record(fleet, "lock", {"unlocked": fold(nodes)})
     documents.let_go(nodes)
     output.say(NOTE, f"unlocked {counted(nodes)}")
     if as_json:

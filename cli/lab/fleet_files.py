@@ -33,7 +33,9 @@ def write(lab: Lab) -> None:
 
 
 def _fleet(lab: Lab) -> dict[str, object]:
-    key = lab.root / "signing.key"
+    key, orders_key = lab.root / "signing.key", lab.root / "orders.key"
+    if not orders_key.exists():
+        new_signing_key(orders_key)
     known = yaml.safe_load(lab.fleet_file.read_text()) if lab.fleet_file.exists() else {}
     trust = known.get("trust") if key.exists() else None
     return {
@@ -44,6 +46,7 @@ def _fleet(lab: Lab) -> dict[str, object]:
         "nodes": str(lab.nodes_file),
         "trust": trust or {KEY_NAME: new_signing_key(key)},
         "signing_key": str(key),
+        "orders_key": str(orders_key),
         "cache": str(lab.root / "cache"),
         "network_namespace": lab.network if lab.driver == "nspawn" else None,
     }

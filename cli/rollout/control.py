@@ -6,6 +6,8 @@ state is refused with WrongState, before anything changes.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cli.rollout.decide import Turn, turn
 from cli.rollout.document import FINAL, Document, State
 from cli.rollout.errors import WrongState
@@ -36,13 +38,15 @@ def pause(document: Document, operator: str) -> Document:
     return turn(document, Turn("paused", f"by {operator}"))
 
 
-def resume(document: Document) -> Document:
+def resume(document: Document, *, in_closed_window: bool = False) -> Document:
     """It goes on where it stopped, whether it was paused or its driver has died. After a pause
     nodes that fell silent, or could not go back, are asked again: they may be well by now."""
     if document.state in FINAL:
         raise _wrong(document, "resumed", "it has ended")
     if document.state != "paused":
         return document
+    if in_closed_window:
+        document = replace(document, in_closed_window=True)
     for node in document.in_state("silent", "stuck"):
         document = _asked_again(document, node)
     return turn(document, Turn("running"))

@@ -46,7 +46,7 @@ class Answer:
     held: str = ""
 
 
-# A node in one of these states isn't counted as serving; one that served nothing before never is.
+# A node in one of these states isn't counted as serving; one that didn't serve before never is.
 OUT: tuple[NodeState, ...] = ("swapping", "swapped", "unhealthy", "silent", "stuck")
 
 
@@ -87,7 +87,8 @@ def over_limit(document: Document) -> str:
 def _swap(document: Document, waiting: list[str], now: float) -> Command | Turn:
     """As many of a wave as the floors leave room for. One that was asked already is asked again:
     its driver may have died before it could answer."""
-    if document.kind == "rollout" and (window := closed_now(document.closed, now)):
+    held = document.kind == "rollout" and not document.in_closed_window
+    if held and (window := closed_now(document.closed, now)):
         return Turn("paused", f"the window is closed: {window}")
     takes = [node for node in waiting if document.nodes[node].state != "swapping"]
     chosen = [n for n in waiting if n not in takes] + _with_room(document, takes)
@@ -103,12 +104,12 @@ def _swap(document: Document, waiting: list[str], now: float) -> Command | Turn:
 
 def _with_room(document: Document, nodes: list[str]) -> list[str]:
     """Those of these serving nodes that can be taken at once, so that every role keeps its floor.
-    A node that serves nothing yet takes no room."""
+    A node that did not serve when it was planned takes no room."""
     room: dict[str, int] = {}
     chosen = []
     for node in nodes:
         record = document.nodes[node]
-        if record.before is not None and record.role in document.capacity:
+        if record.served() and record.role in document.capacity:
             if record.role not in room:
                 room[record.role] = room_of(document, record.role)
             if room[record.role] <= 0:
@@ -126,7 +127,7 @@ def room_of(document: Document, role: str) -> int:
 
 
 def _is_out(record: NodeRecord, role: str) -> bool:
-    if record.role != role or record.before is None:
+    if record.role != role or not record.served():
         return False
     # One that fell silent, and is to be asked again, hasn't answered yet.
     return record.state in OUT or (record.state == "planned" and record.fault is not None)
@@ -142,7 +143,7 @@ def _go_back(document: Document) -> Command | Turn:
         return _revert(document, chosen)
     if document.in_state("stuck"):
         return Turn("failed", document.note)
-    if document.in_state("silent"):
+    if any(document.nodes[node].swap is not None for node in document.in_state("silent")):
         return Turn("partial", document.note)
     return Turn("aborted" if document.state == "aborting" else "rolled_back", document.note)
 
@@ -151,7 +152,9 @@ def _to_revert(document: Document, nodes: tuple[str, ...], *states: NodeState) -
     return [
         node
         for node in _of(document, nodes, *states)
-        if document.nodes[node].before and document.nodes[node].revert is None
+        if (record := document.nodes[node]).before
+        and record.swap is not None  # one that fell silent before it was asked has not changed
+        and record.revert is None
     ]
 
 

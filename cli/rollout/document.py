@@ -40,18 +40,24 @@ BACK: tuple[State, ...] = ("rolling_back", "aborting")
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """One node of a rollout. before: what it served when the rollout was planned, if anything.
+    """One node of a rollout. before: what it served when the rollout was planned, if anything; of
+    one that was away, and did not answer then: what it should have served.
     fault: how it first went wrong, whatever became of it later: what the limits count.
     swap, revert: what it answered; {} when it was asked, and nothing is known; None: not asked."""
 
     role: str
     before: str | None
     to: str
+    away: bool = False
     state: NodeState = "planned"
     fault: Literal["failed", "silent"] | None = None
     swap: dict[str, Any] | None = None
     revert: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+
+    def served(self) -> bool:
+        """When the rollout was planned. What did not serve then is no loss while it swaps."""
+        return self.before is not None and not self.away
 
     def releases(self) -> set[str]:
         """Those that the node may be asked to serve: none of them may leave it meanwhile."""
@@ -99,6 +105,7 @@ class Document:
     limits: Limits = Limits()
     capacity: dict[str, Capacity] = field(default_factory=dict)
     closed: tuple[str, ...] = ()
+    in_closed_window: bool = False
     checks: tuple[str, ...] = ()
     gates: dict[str, tuple[Gate, ...]] = field(default_factory=dict)
     gate_command: tuple[str, ...] = ()
@@ -136,7 +143,7 @@ class Document:
 
 def plan_digest(document: Document) -> str:
     """Of all that is fixed when a rollout is planned, so that one can say which plan was meant."""
-    moves = {node: (r.role, r.before, r.to) for node, r in document.nodes.items()}
+    moves = {node: (r.role, r.before, r.to, r.away) for node, r in document.nodes.items()}
     fixed = {
         "kind": document.kind,
         "nodes": moves,

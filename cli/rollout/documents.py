@@ -105,9 +105,12 @@ class Documents:
         named = list(nodes)
 
         def change(locks: dict[str, Any]) -> dict[str, Any]:
+            looked_at = None
             for node in named:
-                if held := locks.get(node):
+                held = locks.get(node)
+                if held and held != looked_at:  # mostly they are all alike
                     self._refuse_held(node, held, rollout, now, driver)
+                    looked_at = held
             taken = {"rollout": rollout, "driver": driver, "expires_at": round(now + lease_s, 3)}
             return {**locks, **dict.fromkeys(named, taken)}
 
@@ -142,6 +145,12 @@ class Documents:
         """Node → the rollout that is at work on it."""
         locks = self._read(LOCKS)[0]
         return {n: str(held["rollout"]) for n, held in locks.items() if held["expires_at"] > now}
+
+    def expired_locks(self, now: float) -> dict[str, str]:
+        """Node → who had it, and has ended without giving it back."""
+        locks = self._read(LOCKS)[0]
+        left = {n: str(held["rollout"]) for n, held in locks.items() if held["expires_at"] <= now}
+        return {n: holder for n, holder in left.items() if self._state_of(holder) in (None, *FINAL)}
 
     def holder(self, node: str, now: float) -> str | None:
         """The rollout that is at work on this node."""

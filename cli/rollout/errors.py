@@ -36,6 +36,15 @@ class NodesHeld(EvctlError):
     )
 
 
+class NobodyDrives(EvctlError):
+    code = "E4016"
+    exit_code = 7
+    explanation = (
+        "The rollout has not ended, and no driver is at work on it: the one that was has died, or "
+        "its machine has. Nodes serve what they serve."
+    )
+
+
 class DocumentChanged(EvctlError):
     code = "E4004"
     exit_code = 8

@@ -73,8 +73,8 @@ def capacities(
     """
     found = {}
     for role in sorted({record.role for record in nodes.values()}):
-        new = sum(r.role == role and r.before is None for r in nodes.values())
-        serving = max(0, fleet[role] - new)
+        idle = sum(r.role == role and not r.served() for r in nodes.values())
+        serving = max(0, fleet[role] - idle)
         half = max(0, serving - max(1, serving // 2))
         floor = max(half, floors.get(role, 0))
         if floor >= serving > 0 and back:

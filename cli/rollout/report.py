@@ -45,6 +45,8 @@ def _plan_lines(fleet: str, plan: Document, unchanged: int) -> Iterator[str]:
     yield f"  ~ {len(plan.nodes)} nodes, waves {sizes}      = {unchanged} unchanged"
     for number, wave in enumerate(plan.waves, 1):
         yield f"  wave {number}/{len(plan.waves)}  {counted(wave)}"
+    if away := [node for node, record in plan.nodes.items() if record.away]:
+        yield f"  silent now: {', '.join(away)}; comes along by itself when it returns"
     for role, capacity in plan.capacity.items():
         yield f"  {role:16} never fewer than {capacity.floor} of {capacity.serving} serving"
     for check in plan.checks:
@@ -92,6 +94,7 @@ def plan_json(named: Collection[str], plan: Document) -> dict[str, Any]:
     """named: the nodes that the range names; plan: a draft, of those of them that would change."""
     moves = {n: {"role": r.role, "from": r.before, "to": r.to} for n, r in plan.nodes.items()}
     return {
+        "silent": [node for node, record in plan.nodes.items() if record.away],
         "state": "planned" if moves else "unchanged",
         "plan": plan.plan,
         "folded": fold(named),

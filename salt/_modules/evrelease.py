@@ -15,6 +15,17 @@ def status():
     return _run("status")
 
 
+def examine():
+    """What it says of itself, the versions of what runs here, and what is wrong with its pillar."""
+    said = _run("examine")
+    if said["ok"]:
+        pillar = __salt__["pillar.items"](unmask=True)
+        problems = [*pillar.get("_errors", []), pillar.get("evctl", {}).get("problem")]
+        said["result"]["salt"] = __grains__["saltversion"]
+        said["result"]["pillar"] = [str(problem) for problem in problems if problem]
+    return said
+
+
 def metrics():
     """What each generation counts and measures: release → its page in Prometheus' format."""
     return _run("metrics")
@@ -51,6 +62,40 @@ def tool(name, arguments):
     return _run("tool", name=name, arguments=arguments)
 
 
+def matches(compound):
+    """Whether this node is one that Salt's compound matcher names."""
+    return {"ok": True, "result": {"matches": __salt__["match.compound"](compound)}, "status": None}
+
+
+def drift():
+    """What was changed here by hand: of what serves, and of what the states have written."""
+    would = __salt__["state.apply"](test=True)
+    if not isinstance(would, dict):
+        return _not_applied(would)
+    said = _run("drift")
+    if said["ok"]:
+        said["result"]["states"] = [
+            f"{one.get('name') or name}: {' '.join(one['comment'].split())}"
+            for name, one in would.items()
+            if one["result"] is not True and not name.startswith("evrelease_")
+        ]
+    return said
+
+
+def mend():
+    """Put right what `drift` finds: the states first, since they bring the toolkit."""
+    done = __salt__["state.apply"]()
+    if not isinstance(done, dict):
+        return _not_applied(done)
+    return _run("mend")
+
+
+def _not_applied(why):
+    """Salt answers with a list when another run is under way, or the states don't render."""
+    what = {"code": "E1003", "what": "the states can't be run now", "why": " ".join(map(str, why))}
+    return {"ok": False, "error": what, "status": None}
+
+
 def converge(release=None):
     """Become what the master wants now: the pillar's release, asked for anew, unless one is named.
 
@@ -65,8 +110,10 @@ def converge(release=None):
 
 
 def _wanted():
-    """Nothing, as long as a rollout is at work on this node."""
+    """Nothing, as long as a rollout is at work on this node. The word is kept either way."""
     evctl = _told()
+    if "at" in evctl and (_root() / SETTINGS).exists():
+        _run("hear", at=evctl["at"], release=evctl.get("release"))
     return None if evctl.get("rollout") else evctl.get("release")
 
 

@@ -28,6 +28,15 @@ evctl-role-unit-{{ template }}:
       } | json }}
 {% endfor %}
 
+# While the master is silent, the node follows its last word.
+{% for template in ('service', 'timer') %}
+evctl-role-last-word-{{ template }}:
+  file.managed:
+    - name: /etc/systemd/system/evctl-last-word.{{ template }}
+    - source: salt://role/files/last_word.{{ template }}
+    - mode: '0644'
+{% endfor %}
+
 evctl-role-units-read:
   cmd.run:
     - name: systemctl daemon-reload
@@ -35,11 +44,14 @@ evctl-role-units-read:
       - file: evctl-role-unit-socket
       - file: evctl-role-unit-anchor
       - file: evctl-role-unit-generation
+      - file: evctl-role-last-word-service
+      - file: evctl-role-last-word-timer
 
 # What `systemctl enable` does, in a hundredth of the time.
 {% for unit, target in {
     'ev-' ~ role ~ '.socket': 'sockets',
     'ev-' ~ role ~ '.service': 'multi-user',
+    'evctl-last-word.timer': 'timers',
 }.items() %}
 evctl-role-at-boot-{{ target }}:
   file.symlink:
@@ -47,3 +59,10 @@ evctl-role-at-boot-{{ target }}:
     - target: /etc/systemd/system/{{ unit }}
     - makedirs: True
 {% endfor %}
+
+evctl-role-last-word-runs:
+  cmd.run:
+    - name: systemctl start evctl-last-word.timer
+    - unless: systemctl is-active -q evctl-last-word.timer
+    - require:
+      - cmd: evctl-role-units-read

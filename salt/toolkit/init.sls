@@ -28,5 +28,6 @@ evctl-toolkit-settings:
         'trust': evctl.trust,
         'services': evctl.services,
         'keep': evctl.keep,
+        'orders': evctl.get('orders'),
       } | json }}
 {% endif %}

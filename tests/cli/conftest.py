@@ -17,7 +17,7 @@ import click
 import pytest
 import yaml
 
-import cli.commands.status
+import cli.asked
 from artifacts.trust import new_signing_key
 from cli.main import evctl as command_line
 from cli.main import run
@@ -124,6 +124,17 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
+    return _world(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, str]:
+    """A world with a release of its app, made once: making one takes a second."""
+    made = _world(tmp_path_factory.mktemp("released"))
+    return made, made.release()
+
+
+def _world(tmp_path: Path) -> World:
     made = World(tmp_path)
     public = new_signing_key(tmp_path / "signing.key")
     for folder in ("registry", "documents", "master"):
@@ -176,7 +187,7 @@ class RanHere:
 @pytest.fixture
 def nodes(monkeypatch) -> FakeFleet:
     fake = FakeFleet.of(NODES)
-    monkeypatch.setattr(cli.commands.status, "SaltClient", lambda *_: fake)
+    monkeypatch.setattr(cli.asked, "SaltClient", lambda *_: fake)
     return fake
 
 
@@ -192,8 +203,13 @@ def evctl(world, nodes, capsys):
 
 
 @pytest.fixture
-def new(world) -> str:
-    return world.release()
+def new(world: World, released: tuple[World, str]) -> str:
+    """The release of the world's app, published in its registry."""
+    source, release = released
+    shutil.copytree(source.root / "registry", world.root / "registry", dirs_exist_ok=True)
+    shutil.copy(source.root / "signing.key", world.root)
+    world.set(trust=source.settings["trust"])
+    return release
 
 
 @pytest.fixture

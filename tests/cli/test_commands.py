@@ -68,11 +68,11 @@ def test_a_release_says_what_comes_next(world):
 def test_a_channel_is_pointed_at_it(world):
     assert world.evctl("releases", "--json").json() == {
         "releases": [],
-        "channels": {"stable": {}},
+        "channels": {"canary": {}, "stable": {}},
     }
     made = world.evctl("release", "--channel", "stable", "--json").json()
     listed = world.evctl("releases", "--json").json()
-    assert listed["channels"] == {"stable": {"web": made["release"]}}
+    assert listed["channels"] == {"canary": {}, "stable": {"web": made["release"]}}
     assert [each["release"] for each in listed["releases"]] == [made["release"]]
     assert "stable: web" in world.evctl("releases").out
 
@@ -273,19 +273,50 @@ def test_a_range_is_folded_counted_and_listed(world):
         "  db-01",
         "  web-01",
         "  web-02",
+        "role:web,db-01   either of these · 3",
+        "  role:web   nodes of role web · 2",
+        "  db-01   the node of this name · 1",
     ]
-    assert world.evctl("range", "all!web-02", "--json").json() == {
+    said = world.evctl("range", "all!web-02", "--json").json()
+    meaning = said.pop("meaning")
+    assert said == {
         "range": "all!web-02",
         "folded": "db-01,web-01",
         "count": 2,
         "nodes": ["db-01", "web-01"],
     }
+    assert meaning["means"] == "the first without the second"
+    assert [(part["text"], part["count"]) for part in meaning["parts"]] == [
+        ("all", 3),
+        ("web-02", 1),
+    ]
+
+
+def test_why_a_node_is_in_a_range_or_is_not(world):
+    ran = world.evctl("range", "(role:web,role:db)&az:a", "--why", "web-02")
+    assert ran.code == 0
+    assert ran.out.splitlines() == [
+        "✗ web-02 is not in it",
+        "  ✗ (role:web,role:db)&az:a   both of these",
+        "    ✔ role:web,role:db   either of these",
+        "      ✔ role:web   nodes of role web",
+        "      ✗ role:db   nodes of role db",
+        "    ✗ az:a   nodes in zone a",
+    ]
+    said = world.evctl("range", "web-01/1", "--why", "web-01", "--json").json()
+    assert (said["node"], said["in"], said["parts"][0]["in"]) == ("web-01", True, True)
+    _refused(world.evctl("range", "all", "--why", "web-09"), 2, "E5401", "web-09")
+
+
+@pytest.mark.parametrize("where", ["ver:1.0.0", "state:silent", "salt{G@os:Debian}"])
+def test_what_only_nodes_can_say_needs_the_master(world, where):
+    _refused(world.evctl("range", where), 7, "E3001")
 
 
 def test_a_range_needs_neither_master_nor_registry_nor_documents(world):
     for folder in ("master", "registry", "documents"):
         shutil.rmtree(world.root / folder)
-    assert world.evctl("range", "@web&az:a").out == "web-01 (1 node)\n  web-01\n"
+    assert world.evctl("range", "@web&az:a").code == 0
 
 
 @pytest.mark.parametrize("where", ["", "role:nothing", "web-09", "web-[01", "web-01!web-01"])

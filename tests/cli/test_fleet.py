@@ -144,7 +144,9 @@ def test_a_store_that_is_none(world, key, url):
     ["all: {role: web}",
      "web-01: web", "web-01: {roel: web}", "web-01: [web]", "[web-01]", "1: {role: web}", "a: [",
      "web-01: {role: 3}", "web-01: {role: web, az: [a]}", "'web 01': {role: web}", "'a,b': {}",
-     "'': {role: web}", "'web[1]': {role: web}", "'@web': {role: web}"],
+     "'': {role: web}", "'web[1]': {role: web}", "'@web': {role: web}",
+     "web-01: {groups: gold}", "web-01: {groups: [3]}", "web-01: {groups: ['a b']}",
+     "{web-01: {role: web}, db-01: {role: db, groups: [web]}}"],
 )  # fmt: skip
 def test_a_map_of_nodes_that_is_not_understood(world, nodes):
     (world.root / "nodes.yaml").write_text(nodes)
@@ -156,6 +158,10 @@ def test_the_map_of_nodes(world):
     nodes = Fleet.load(world.fleet).nodes()
     assert nodes["web-01"].az == "a"
     assert nodes["web-02"].az is None
+    assert (nodes["web-01"].channel, nodes["web-01"].groups) == ("stable", ())
+    (world.root / "nodes.yaml").write_text("{web-01: {channel: canary, groups: [gold, eu]}}")
+    found = Fleet.load(world.fleet).nodes()["web-01"]
+    assert (found.channel, found.groups) == ("canary", ("gold", "eu"))
     (world.root / "nodes.yaml").write_text("{spare-01: {}}")
     assert Fleet.load(world.fleet).nodes()["spare-01"].role is None
 

@@ -13,6 +13,7 @@ import yaml
 
 from cli.commands.fleet import facts_of
 from cli.fleet import Fleet, NodeInfo
+from cli.fleet_view import FleetView
 from cli.rollout.documents import Desired
 from tests.cli.conftest import WITHOUT_RIGHTS, World, run_evctl
 from tests.rollout.documents_of import document_of
@@ -54,7 +55,8 @@ def test_what_is_known_of_each_node(world, known):
     ran = world.evctl("fleet", "--json")
     assert ran.code == 0, ran.err
     said = ran.json()
-    nothing = {"az": None, "address": None, "desired_by": None, "rollout": None}
+    nothing = {"az": None, "address": None, "desired_by": None, "rollout": None,
+               "channel": "stable", "groups": []}  # fmt: skip
     assert said == {
         "name": "test",
         "path": str(world.fleet),
@@ -85,7 +87,7 @@ def test_in_words(world, known):
         f"✔ web-01 web a - key joined should run {known} by channel",
         "● web-02 web - - key waiting should run 9.9.9-000000000000 by rollout · "
         "R000001 is at work on it",
-        "next: evctl status asks the nodes what they serve",
+        "next: evctl status asks the nodes what they serve; evctl doctor checks everything",
     ]
 
 
@@ -143,7 +145,20 @@ def test_an_accepted_key_counts_before_any_other(world, listening):
 
 
 def test_a_node_without_a_role_and_without_a_key():
-    (facts,) = facts_of(
-        {"spare-01": NodeInfo("spare-01", None)}, {}, Desired({}, {}), {"web": "1"}, {}
-    ).values()
+    view = FleetView(
+        nodes={"spare-01": NodeInfo("spare-01", None)},
+        releases=[],
+        channels={"stable": {"web": "1"}},
+        rollouts=[],
+        desired=Desired({}, {}),
+        holders={},
+        keys={},
+    )
+    (facts,) = facts_of(view).values()
     assert (facts.role, facts.key, facts.desired, facts.desired_by) == (None, "none", None, None)
+
+
+def test_a_node_takes_its_release_from_its_own_channel(world, known):
+    (world.root / "nodes.yaml").write_text("web-01: {role: web, channel: canary}")
+    node = world.evctl("fleet", "--json").json()["nodes"]["web-01"]
+    assert (node["channel"], node["desired"]) == ("canary", None)

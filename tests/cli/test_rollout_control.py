@@ -11,6 +11,7 @@ from functools import partialmethod
 import pytest
 
 import cli.commands.carrying
+import cli.commands.rollout_control
 from cli.fleet import Fleet
 from cli.rollout import control
 from cli.rollout.document import Limits
@@ -46,13 +47,17 @@ def _state(world, rollout_id: str = "R000001") -> str:
     return Fleet.load(world.fleet).documents().load(rollout_id).document.state
 
 
-def test_a_node_may_be_silent_when_that_was_said(evctl, nodes, new):
+def test_a_node_may_be_silent_when_that_was_said(evctl, world, nodes, new):
+    Fleet.load(world.fleet).documents().want(dict.fromkeys(WEB, OLD))
     nodes.fails = {("web-02", function): SILENT for function in (STATUS, PREFETCH)}
     assert _rollout(evctl, new, "--yes").code == 7
     ran = _rollout(evctl, new, "--yes", "--max-unreachable", "1")
     assert ran.code == 7
+    assert "silent now: web-02; comes along by itself when it returns" in ran.err
     assert "E4103 R000001: not all nodes came along: web-02" in ran.err
     assert nodes.serving["web-01"] == new
+    assert ("web-02", PREFETCH, new) not in nodes.asked, "nobody waits for it"
+    assert Fleet.load(world.fleet).documents().desired().nodes["web-02"] == new
     nodes.fails = {}
     again = evctl("rollout", "retry", "R000001", "--yes")
     assert again.code == 0
@@ -75,6 +80,13 @@ def test_a_floor_that_cannot_be_kept_is_refused_before_anything(evctl, nodes, ne
     assert "--floor web=1" in ran.err
     assert {function for _, function, _ in nodes.asked} == {STATUS}
     assert json.loads(evctl("rollouts", "--json").out) == {"rollouts": []}
+
+
+def test_a_floor_of_a_role_that_is_not_there_is_refused(evctl, nodes, new):
+    ran = _rollout(evctl, new, "--yes", "--floor", "webb=1")
+    assert ran.code == 2
+    assert "has no role webb; it has web" in ran.err
+    assert not nodes.asked
 
 
 @pytest.mark.parametrize("floor", ["web", "web=", "=2", "web=x", "web=-1", "web=２"])
@@ -106,7 +118,9 @@ def test_in_a_closed_window_nothing_is_begun_unless_told(evctl, world, nodes, mo
     assert ran.code == 4
     assert "E4009 the window is closed" in ran.err
     assert not nodes.swapped()
-    assert _rollout(evctl, new, "--yes", "--in-closed-window").code == 0
+    done = _rollout(evctl, new, "--yes", "--in-closed-window")
+    assert done.code == 0, "and it is kept that it was told"
+    assert Fleet.load(world.fleet).documents().load("R000001").document.in_closed_window
     assert evctl("rollback", "--yes").code == 0, "always"
 
 
@@ -198,6 +212,10 @@ def test_pause_and_resume_from_another_terminal(evctl, world, nodes, new):
     watched = evctl("rollout", "watch", "R000001")
     assert watched.code == 9
     assert "wave 1/2: swapping web-01" in watched.err
+    shown = evctl("rollouts", "R000001").out
+    assert "paused: by bob" in shown
+    assert "next: evctl rollout watch R000001" in shown
+    assert "next: evctl rollout watch R000001" in evctl().out
     refused = _rollout(evctl, new, "--yes")
     assert refused.code == 8
     assert "it is paused and nobody drives it" in refused.err
@@ -288,6 +306,29 @@ def test_ctrl_c_without_a_terminal_leaves_it_to_be_resumed(evctl, world, nodes, 
     assert evctl("rollout", "resume", "R000001").code == 0
 
 
+def test_one_that_nobody_drives_is_not_watched_for_ever(evctl, world, nodes, new, monkeypatch):
+    monkeypatch.setattr(cli.commands.rollout_control, "UNDRIVEN_S", 0.0)
+    _at(nodes, ("web-01", CONVERGE), _interrupt)
+    _rollout(evctl, new, "--yes")
+    ran = evctl("rollout", "watch", "R000001")
+    assert ran.code == 7
+    assert "E4016 nobody drives R000001" in ran.err
+    assert evctl("rollout", "abort", "R000001", "--yes").code == 5
+
+
+def test_an_abort_takes_over_from_a_driver_that_has_just_died(
+    *, evctl, world, nodes, new, monkeypatch
+):
+    """Its lease has not ended when the abort begins."""
+    monkeypatch.setattr(cli.commands.rollout_control, "UNDRIVEN_S", 0.0)
+    _at(nodes, ("web-01", CONVERGE), _interrupt)
+    _rollout(evctl, new, "--yes")
+    documents = Fleet.load(world.fleet).documents()
+    documents.lock(WEB, "R000001", time.time(), 0.7, "dead")
+    assert evctl("rollout", "abort", "R000001", "--yes").code == 5
+    assert [nodes.serving[node] for node in WEB] == [OLD, OLD]
+
+
 def test_detached_it_goes_on_in_a_process_of_its_own(evctl, world, nodes, new):
     """Whose master isn't there: it says so in the document, and the rollout is there to resume."""
     ran = _rollout(evctl, new, "--yes", "--detach")
@@ -315,9 +356,9 @@ def test_drift_is_found_and_mended_when_told(evctl, world, nodes, new):
     mended = evctl("drift", "--range", "role:web", "--mend", "--yes", "--json")
     assert mended.code == 0
     assert json.loads(mended.out)["nodes"]["web-02"] == {
-        "state": "right", "serves": new, "should": new, "rollout": None,
+        "state": "right", "serves": new, "should": new, "rollout": None, "drift": [],
     }  # fmt: skip
-    nodes.fails = {("web-01", STATUS): SILENT}
+    nodes.fails = {("web-01", "evrelease.drift"): SILENT}
     assert evctl("drift", "--range", "role:web").code == 7
 
 

@@ -67,8 +67,12 @@ class FakeFleet:
             return Return(node, data={"ok": True, "result": self._status(node)})
         if function == "evrelease.metrics":
             return Return(node, data={"ok": True, "result": self.pages(node, self.serving[node])})
+        if function == "evrelease.drift":
+            serves = self.serving[node]
+            said = {"release": serves, "current": serves, "files": [], "more": [], "states": []}
+            return Return(node, data={"ok": True, "result": said})
         before = self.serving[node]
-        if function in ("evrelease.converge", "evrelease.activate"):
+        if function in ("evrelease.converge", "evrelease.activate", "evrelease.mend"):
             self.serving[node] = release or self.wanted.get(node, before)
         swap = {"from": before, "to": release, "started_at": 1000.0, "total_s": 0.5}
         return Return(node, data={"ok": True, "result": swap})

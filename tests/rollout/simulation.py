@@ -34,11 +34,15 @@ class Broken(AssertionError):
 
 
 class Node:
-    __slots__ = ("before", "off", "role", "serves", "sick")
+    """away: it did not answer when the rollout was planned."""
 
-    def __init__(self, role: str, before: str | None) -> None:
+    __slots__ = ("away", "before", "off", "role", "served", "serves", "sick")
+
+    def __init__(self, role: str, before: str | None, away: bool) -> None:
         self.role, self.before, self.serves = role, before, before
-        self.off = self.sick = False
+        self.off = self.away = away
+        self.served = before is not None and not away
+        self.sick = False
 
 
 class Driver:
@@ -60,12 +64,16 @@ class World:
         self.chaos = random.choice((0.0, 0.1, 0.4))
         roles = [random.choice("ab") for _ in range(random.randint(1, 6))]
         self.nodes = {
-            f"{role}{n}": Node(role, None if random.random() < 0.05 else OLD)
+            f"{role}{n}": Node(
+                role, None if random.random() < 0.05 else OLD, random.random() < 0.05
+            )
             for n, role in enumerate(roles)
         }
         self.kind = "rollback" if random.random() < 0.2 else "rollout"
+        away = {id_: "silent" for id_, node in self.nodes.items() if node.away}
         self.limits = Limits(
-            max_fail=random.choice((0, 0, 1, 2)), max_unreachable=random.choice((0, 0, 1, 2))
+            max_fail=random.choice((0, 0, 1, 2)),
+            max_unreachable=max(len(away), random.choice((0, 0, 1, 2))),
         )
         self.floors = self._plan_floors()
         self.document = self._document()
@@ -79,19 +87,24 @@ class World:
         self.passed: set[str] = set()
         self.refused: set[str] = set()
         self.begun: list[str] = []
-        self.bad: dict[str, str] = {}
+        self.bad: dict[str, str] = away
 
     def _plan_floors(self) -> dict[str, int]:
         """Never more than half at once; sometimes more must serve."""
         floors = {}
         for role in "ab":
-            serving = sum(n.role == role and n.before is not None for n in self.nodes.values())
+            serving = sum(n.role == role and n.served for n in self.nodes.values())
             half = max(0, serving - max(1, serving // 2))
             floors[role] = max(half, min(serving - 1, self.random.choice((0, 0, 2, 3))))
         return floors
 
     def _document(self) -> Document:
-        records = {id_: NodeRecord(n.role, n.before, NEW) for id_, n in self.nodes.items()}
+        records = {
+            id_: NodeRecord(n.role, n.before, NEW, True, "silent", "silent")
+            if n.away
+            else NodeRecord(n.role, n.before, NEW)
+            for id_, n in self.nodes.items()
+        }
         sizes: dict[str, int] = {}
         for node in self.nodes.values():
             sizes[node.role] = sizes.get(node.role, 0) + 1
@@ -326,7 +339,7 @@ class World:
             self.refused.discard(id_)
 
     def _out(self, id_: str) -> None:
-        if self.nodes[id_].before is not None:
+        if self.nodes[id_].served:
             self.out.add(id_)
 
     def _is_alone(self, driver: Driver) -> None:
@@ -354,13 +367,13 @@ class World:
                 self._is_in_its_turn(command)
 
     def _keeps_its_floor(self, command: Command, role: str, taken: list[str]) -> None:
-        of_role = [id_ for id_, n in self.nodes.items() if n.role == role and n.before is not None]
+        of_role = [id_ for id_, n in self.nodes.items() if n.role == role and n.served]
         left = len([id_ for id_ in of_role if id_ not in self.out and id_ not in taken])
         going_back = command.action == "revert" or self.kind == "rollback"
-        if left < self.floors[role] and not (going_back and len(taken) == 1):
-            new = all(self.nodes[id_].before is None for id_ in taken)
-            if not new:
-                raise Broken(f"{left} of {role} serve, and {self.floors[role]} must")
+        if going_back and len(taken) == 1:
+            return
+        if left < self.floors[role] and any(self.nodes[id_].served for id_ in taken):
+            raise Broken(f"{left} of {role} serve, and {self.floors[role]} must")
 
     def _is_in_its_turn(self, command: Command) -> None:
         for fault, most in (

@@ -8,6 +8,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cli.rollout import control
 from cli.rollout.decide import Answer, Command, Turn, begin, decide, observe, turn, wanted
 from cli.rollout.document import FINAL, Document
 from tests.rollout.documents_of import NEW, OLD, document_of
@@ -269,6 +270,8 @@ def test_a_closed_window_holds_the_next_swap_but_no_rollback():
         "paused", "the window is closed: Fri 16:00 - Mon 07:00"
     )
     assert isinstance(decide(document, friday_evening - 4 * 86400), Command)
+    told = control.resume(turn(document, Turn("paused")), in_closed_window=True)
+    assert isinstance(decide(told, friday_evening), Command)
     back = replace(document_of(WEB, kind="rollback"), closed=document.closed)
     assert isinstance(decide(back, friday_evening), Command)
 

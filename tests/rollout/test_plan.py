@@ -178,6 +178,8 @@ def test_a_rollback_is_never_refused_for_a_floor_that_the_fleet_is_too_small_for
 def test_nodes_that_serve_nothing_yet_are_no_capacity():
     nodes = {"n1": NodeRecord("web", None, "new"), "n2": NodeRecord("web", "old", "new")}
     assert capacities({"web": 2}, nodes, {}) == {"web": Capacity(1, 0)}
+    away = nodes | {"n3": NodeRecord("web", "old", "new", away=True)}
+    assert capacities({"web": 3}, away, {}) == {"web": Capacity(1, 0)}, "nor do those that are away"
     new = {"n1": NodeRecord("web", None, "new")}
     assert capacities({"web": 1}, new, {"web": 1}) == {"web": Capacity(0, 1)}
 

@@ -1,12 +1,17 @@
-"""A Salt minion without a master, in this process: renders and applies the project's states."""
+"""A Salt minion without a master, in this process: renders and applies the project's states; and a
+node for it, whose toolkit is this repository's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+
+from tests.foreign.lone_node import LoneNode, lone_node
+from tests.states.pillars import folder_pillar
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -40,3 +45,20 @@ def call(tmp_path: Path) -> Call:
     )
     own.mkdir()
     return salt.client.Caller(mopts=opts).cmd
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[LoneNode]:
+    with lone_node() as made:
+        toolkit = made.root / "opt/evctl/toolkit"
+        toolkit.mkdir(parents=True)
+        (toolkit / "artifacts").symlink_to(REPOSITORY / "artifacts")
+        tell(tmp_path, made)
+        yield made
+
+
+def tell(folder: Path, node: LoneNode, **told: Any) -> None:
+    """What the master answers from now on, when the node asks."""
+    (folder / "pillar").mkdir(exist_ok=True)
+    (folder / "pillar/top.sls").write_text("base: {'*': [told]}")
+    (folder / "pillar/told.sls").write_text(yaml.safe_dump(folder_pillar(node.root, **told)))

@@ -42,4 +42,4 @@ def folder_pillar(root: Path, **changes: Any) -> dict[str, Any]:
         "user": user.pw_name,
         "uid": user.pw_uid,
     }
-    return node_pillar(**folder, **changes)
+    return node_pillar(**(folder | changes))

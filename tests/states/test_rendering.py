@@ -37,6 +37,17 @@ def test_a_machine_becomes_its_role(call: Call, role: str) -> None:
     assert (node["id"], node["role"], node["services"]) == ("node-01", role, "systemd")
 
 
+def test_a_machine_follows_its_masters_last_word(call: Call) -> None:
+    found = states(call("state.show_highstate", pillar=node_pillar()))
+    service = (REPOSITORY / "salt/role/files/last_word.service").read_text()
+    assert "ExecStart=/opt/salt/bin/python -m artifacts.last_word\n" in service
+    assert found["evctl-role-last-word-timer:file"]["name"].endswith("/evctl-last-word.timer")
+    assert found["evctl-role-at-boot-timers:file"]["target"].endswith("/evctl-last-word.timer")
+    trusted = {"fleet": "default", "trust": "key"}
+    found = states(call("state.show_highstate", pillar=node_pillar(orders=trusted)))
+    assert found["evctl-toolkit-settings:file"]["dataset"]["orders"] == trusted
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_a_folder_becomes_its_role(call: Call, tmp_path: Path, role: str) -> None:
     pillar = folder_pillar(tmp_path / "node", role=role)
