@@ -159,8 +159,9 @@ class Partial(EvctlError):
     code = "E4103"
     exit_code = 7
     explanation = (
-        "Some node stopped answering in the middle. What it should run is written down, and it "
-        "becomes that by itself when it returns."
+        "Some node does not answer, or has failed within the limits that were given; the others "
+        "are done. What each should run is written down: one that was silent becomes that by "
+        "itself when it returns, and `evctl rollout retry R…` asks again."
     )
 
 

@@ -187,7 +187,8 @@ def evidence(error: Mapping[str, Any], indent: str) -> str:
 
 def show_end(output: Output, document: Document) -> None:
     figures = summary(document)
-    glyph = output.mark({"converged": GOOD, "paused": UNKNOWN}.get(document.state, BAD))
+    glyphs = {"converged": GOOD, "paused": UNKNOWN, "partial": UNKNOWN}
+    glyph = output.mark(glyphs.get(document.state, BAD))
     echo(
         f"{glyph} {document.id} {document.state} · {figures['swaps']} swaps · "
         f"{figures['duration_s']:.1f} s"
