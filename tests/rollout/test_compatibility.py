@@ -107,7 +107,9 @@ facts = st.builds(
 )
 some = st.lists(facts, max_size=2)
 changes_of = st.dictionaries(
-    st.sampled_from("abc"), st.builds(Change, some, some, st.none() | facts), min_size=1
+    st.sampled_from("abc"),
+    st.builds(Change, some, some, facts) | st.builds(Change, staying=some),
+    min_size=1,
 )
 
 
