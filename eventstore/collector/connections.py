@@ -242,11 +242,6 @@ class Connection(OneTask):
         if not (self._reading_paused or self._buffer_paused):
             self._resume_transport_reading()
 
-    def _process_keepalive(self) -> None:
-        if self._held:  # it need not be idle: nobody reads what it sends
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        super()._process_keepalive()
-
     def _resume_transport_reading(self) -> None:
         if not self._held:
             super()._resume_transport_reading()
