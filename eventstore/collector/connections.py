@@ -229,7 +229,7 @@ class Connection(OneTask):
     def hold(self) -> None:
         """Reads nothing more for now; cut, when no handler is about to read what has come."""
         request = self._current_request
-        waits = self._waits_for_a_head() if request is None else request.content.is_eof()
+        waits = not self._messages if request is None else request.content.is_eof()
         if waits and self._unread > AHEAD_BYTES_MAX:
             self._cut()
             return
@@ -276,7 +276,7 @@ class Connection(OneTask):
 
     def _cut_without_a_head(self) -> None:
         self._head_late = None
-        if self._held:  # whether the rest has come is not known
+        if self._held and not self._unread:  # whether it has begun to send one is not known
             self._head_late = self._loop.call_later(self._head_s, self._cut_without_a_head)
         elif self._waits_for_a_head():
             self._cut()

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
 from functools import partialmethod
 
 import pytest
@@ -22,6 +23,14 @@ from tests.rollout.fake_fleet import DIED
 
 CONVERGE, STATUS, PREFETCH = "evrelease.converge", "evrelease.status", "evrelease.prefetch"
 WEB = ["web-01", "web-02"]
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Also where these tests were started in the background: then SIGINT is ignored from birth."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def _rollout(evctl, new: str, *more: str) -> RanHere:

@@ -1,6 +1,7 @@
 """A connection is closed for being idle only when nothing of its client's waits to be read."""
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -13,23 +14,24 @@ from eventstore.collector.connections import Connection, Connections
 from eventstore.settings import Settings
 
 SHORT_S = 0.2
-HEAD, REST = b"GET / HTTP/1.1\r\nHost: x\r\n", b"\r\n"
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 Scenario = Callable[[Connection, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
 
 async def answer(_request: BaseRequest) -> Response:
     return Response(text="served")
 
 
-async def with_a_connection(scenario: Scenario) -> None:
+async def with_a_connection(scenario: Scenario, kind: type[Connection] = Connection) -> None:
     settings = Settings(keep_alive_s=SHORT_S, header_s=SHORT_S)
     server = Connections(answer, lambda why: Response(text=why), settings)
     ours, theirs = socket.socketpair()
-    connection = server()
+    loop = asyncio.get_running_loop()
+    connection = kind(server, settings, loop)
     assert server.admits(lambda: None)
-    await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, ours)
+    await loop.connect_accepted_socket(lambda: connection, ours)
     reader, writer = await asyncio.open_connection(sock=theirs)
-    await served(reader, writer, HEAD + REST)
     await scenario(connection, reader, writer)
     writer.close()
 
@@ -39,31 +41,28 @@ async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sen
     assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"served"), 30)
 
 
-async def held_while_a_request_comes(connection: Connection, reader, writer) -> None:  # type: ignore[no-untyped-def]
+async def held_before_its_first_request(connection: Connection, reader, writer) -> None:  # type: ignore[no-untyped-def]
     connection.hold()
-    writer.write(HEAD + REST)
+    writer.write(REQUEST)
     await asyncio.sleep(2 * SHORT_S)
     connection.go_on()
     await served(reader, writer, b"")
 
 
-async def held_in_the_middle_of_a_head(connection: Connection, reader, writer) -> None:  # type: ignore[no-untyped-def]
-    writer.write(HEAD)
-    await asyncio.sleep(0.1 * SHORT_S)
-    connection.hold()
-    writer.write(REST)
-    await asyncio.sleep(2 * SHORT_S)
-    connection.go_on()
-    await served(reader, writer, b"")
+async def held_between_requests(connection: Connection, reader, writer) -> None:  # type: ignore[no-untyped-def]
+    await served(reader, writer, REQUEST)
+    await held_before_its_first_request(connection, reader, writer)
 
 
 async def during_a_long_turn_of_the_loop(_: Connection, reader, writer) -> None:  # type: ignore[no-untyped-def]
-    writer.write(HEAD + REST)
+    await served(reader, writer, REQUEST)
+    writer.write(REQUEST)
     time.sleep(2 * SHORT_S)  # the loop is busy with something else
     await served(reader, writer, b"")
 
 
 async def idle(_: Connection, reader, writer) -> None:  # type: ignore[no-untyped-def]
+    await served(reader, writer, REQUEST)
     assert await asyncio.wait_for(reader.read(), 30) == b""
 
 
@@ -71,14 +70,37 @@ async def idle(_: Connection, reader, writer) -> None:  # type: ignore[no-untype
 @pytest.mark.parametrize(
     "scenario",
     [
-        held_while_a_request_comes,
-        held_in_the_middle_of_a_head,
+        held_before_its_first_request,
+        held_between_requests,
         during_a_long_turn_of_the_loop,
         idle,
     ],
 )
 def test_what_has_come_is_read_before_its_connection_is_closed_for_being_idle(
-    new_loop: Callable[[], asyncio.AbstractEventLoop], scenario: Scenario
+    new_loop: NewLoop, scenario: Scenario
 ) -> None:
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(with_a_connection(scenario))
+
+
+class HeldAtOnce(Connection):
+    """Half a large head comes, and nothing more is read, before its task has begun."""
+
+    __slots__ = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.data_received(REQUEST[:-2] + b"X: " + b"y" * 4000)
+        self.hold()
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_what_no_handler_will_take_keeps_nobody_waiting(new_loop: NewLoop) -> None:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(with_a_connection(idle_to_its_end, HeldAtOnce))
+
+
+async def idle_to_its_end(connection: Connection, reader, _writer) -> None:  # type: ignore[no-untyped-def]
+    with contextlib.suppress(ConnectionError):
+        assert await asyncio.wait_for(reader.read(), SHORT_S / 2) == b""
+    assert connection.transport is None
