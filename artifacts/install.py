@@ -85,7 +85,9 @@ def install(layout: Layout, manifest: Manifest, tarball: Path, python: Path | No
         unpack(tarball, manifest, folder)
         commands = {role: tuple(facts["command"]) for role, facts in manifest.roles.items()}
         wheels = _wheels_to_their_place(folder, layout.cache / "wheels")
-        venv.build_venv(folder, venv.interpreter(manifest.python, python), wheels, layout.cache)
+        interpreter = venv.interpreter(manifest.python, python)
+        others = [layout.release(one) for one in layout.unpacked()]
+        venv.build_venv(folder, interpreter, wheels, layout.cache, others)
         remove_tree(wheels)
         for role, command in commands.items():
             _write_role(folder, role, command)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from artifacts.disk import NO_ROOM
@@ -83,11 +83,14 @@ def compile_command(venv: Path, folder: Path) -> tuple[str, ...]:
     return (str(venv / "bin/python"), "-m", "compileall", "-q", "-x", "/tests?/", str(folder))
 
 
-def build_venv(release: Path, python: Path, wheels: Path, cache: Path) -> None:
+def build_venv(
+    release: Path, python: Path, wheels: Path, cache: Path, others: Iterable[Path] = ()
+) -> None:
     """venv/ of an unpacked release, from the wheels and by the lock that it brought.
 
     A release without a lock gets a bare one. uv knows a local wheel by its path, so `wheels` must
-    be the same folder for every release: then equal wheels are hard links into the cache.
+    be the same folder for every release: then equal wheels are hard links into the cache. others:
+    whole releases; of one with the same lock the byte code is taken over.
     """
     uv = uv_binary()
     env = {
@@ -101,7 +104,25 @@ def build_venv(release: Path, python: Path, wheels: Path, cache: Path) -> None:
     lock = release / "requirements.lock"
     if lock.is_file():
         _must(install_command(uv, venv, wheels, lock), env, release)
+        for other in others:
+            if _same(other / lock.name, lock):
+                _take_byte_code(other / "venv/lib", venv / "lib")
+                break
         _run(compile_command(venv, venv / "lib"), env, release, INSTALL_TIMEOUT_S)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.is_file() and one.read_bytes() == other.read_bytes()
+
+
+def _take_byte_code(of: Path, to: Path) -> None:
+    """Most of an installation's time is compiling. Byte code says which source it is of, and Python
+    and compileall look: what doesn't fit is made anew."""
+    for compiled in of.rglob("*.pyc"):
+        there = to / compiled.relative_to(of)
+        if there.parent.parent.is_dir():
+            there.parent.mkdir(exist_ok=True)
+            there.hardlink_to(compiled)
 
 
 def check_imports(release: Path, modules: set[str]) -> None:

@@ -356,6 +356,35 @@ def test_equal_wheels_are_linked_and_changed_ones_are_not_mixed_up(tmp_path: Pat
     assert three.stat().st_ino != one.stat().st_ino
 
 
+def test_byte_code_of_a_release_with_the_same_lock_is_taken_over(tmp_path: Path) -> None:
+    cache, wheels = tmp_path / "cache", tmp_path / "cache/wheels"
+    wheels.mkdir(parents=True)
+    releases = [tmp_path / name for name in ("first", "stale", "other", "last")]
+    compiled, inodes = [], []
+    for number, release in enumerate(releases):
+        release.mkdir()
+        digest = _tiny_wheel(wheels, "2" if release.name == "other" else "1")
+        (release / "requirements.lock").write_text(f"tiny==1.0 --hash=sha256:{digest}\n")
+        others = releases[:number][::-1]
+        venv.build_venv(release, venv.interpreter("3.11", None), wheels, cache, others)
+        (module,) = release.glob("venv/lib/python*/site-packages/tiny.py")
+        (byte_code,) = module.parent.glob("__pycache__/tiny.*.pyc")
+        compiled.append(byte_code)
+        inodes.append(byte_code.stat().st_ino)
+        said = subprocess.run(
+            [release / "venv/bin/python", "-c", "import tiny; print(tiny.VALUE, tiny.__cached__)"],
+            capture_output=True, text=True, timeout=30, check=True,
+        ).stdout  # fmt: skip
+        assert said == f"{'2' if release.name == 'other' else '1'} {byte_code}\n"
+        if release.name == "stale":  # byte code of another source, as Python sees it
+            byte_code.unlink()
+            byte_code.write_bytes(bytes(16))
+    first, second, other, last = inodes
+    assert second == first
+    assert len({first, other, last}) == 3, "what didn't fit was compiled anew"
+    assert compiled[1].read_bytes() == bytes(16), "and stays as it is where it was"
+
+
 def test_a_wheel_with_another_hash_is_refused(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()

@@ -185,10 +185,11 @@ async def until_in_flight(engine: Engine, release: str) -> None:
 
 @every_engine
 @pytest.mark.parametrize(
-    ("fault", "why"), [("die", "ended with status"), ("never-ready", "never said READY=1")]
+    ("fault", "ready_s", "why"),
+    [("die", READY_S, "ended with status"), ("never-ready", 1.0, "never said READY=1")],
 )
 def test_a_bad_generation_is_told_with_evidence_and_leaves_nothing(
-    make_engine: MakeEngine, fault: str, why: str
+    make_engine: MakeEngine, fault: str, ready_s: float, why: str
 ) -> None:
     engine = make_engine(foreign)
     good = started(engine, foreign, 1)
@@ -196,7 +197,7 @@ def test_a_bad_generation_is_told_with_evidence_and_leaves_nothing(
     bad = release_id(2)
     place(engine.layout, foreign, bad)
     with pytest.raises(GenerationFailed) as raised:
-        engine.services.start(foreign.role, bad, ready_s=1.0)
+        engine.services.start(foreign.role, bad, ready_s=ready_s)
     assert why in raised.value.why
     assert f"starting, fault {fault}" in raised.value.why
     assert releases(engine, foreign) == {good: "serving"}
