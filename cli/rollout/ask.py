@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from cli.rollout.bench import Bench, Nodes
+from cli.rollout.comparison import Comparison, Nodes
 from cli.rollout.decide import Answer, Command
 from cli.rollout.document import Document
 from cli.salt_client import Return
@@ -39,7 +39,7 @@ def _check(
     """The gate: every node of the wave serves the release, again and again for `bake_s`; then what
     its role's gates compare must be right, and as long as too little came for that it goes on."""
     limits = document.limits
-    bench = Bench(nodes, command, document)
+    comparison = Comparison(nodes, command, document)
     began = time.monotonic()
     baked_at = began + limits.bake_s
     waiting = dict(command.releases)
@@ -51,7 +51,7 @@ def _check(
                 del waiting[returned.node]
                 yield returned.node, answer
         if is_baked and waiting:
-            judged = bench.judge(list(waiting))
+            judged = comparison.judge(list(waiting))
             held = any(answer.held for answer in judged.values())
             if not held or time.monotonic() >= baked_at + limits.hold_s:
                 yield from judged.items()

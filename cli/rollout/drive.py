@@ -20,7 +20,7 @@ from typing import Any
 
 from artifacts.errors import EvctlError
 from cli.rollout.ask import ask
-from cli.rollout.bench import Nodes
+from cli.rollout.comparison import Nodes
 from cli.rollout.decide import Answer, Command, Turn, begin, decide, observe, turn, wanted
 from cli.rollout.document import FINAL, Document
 from cli.rollout.documents import Documents, Kept

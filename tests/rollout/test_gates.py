@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.gates import read_gate
-from cli.rollout.bench import Bench
+from cli.rollout.comparison import Comparison
 from cli.rollout.decide import Command
 from cli.rollout.gates import Span, judge, parse, spans_of
 from tests.rollout.documents_of import NEW, OLD, document_of
@@ -147,21 +147,21 @@ class Serving:
         return {release: f'requests{{code="200"}} {good}\nrequests{{code="500"}} {bad}\n'}
 
 
-def _bench(pages: Serving, command: tuple[str, ...] = ()) -> dict[str, object]:
+def _compared(pages: Serving, command: tuple[str, ...] = ()) -> dict[str, object]:
     document = document_of(ROLES, gates={"web": (ERRORS,)}, gate_command=command)
     document = document.with_node("web-1", state="swapped")
     fleet = FakeFleet.of(ROLES, pages=pages)
     fleet.serving["web-1"] = NEW
-    bench = Bench(fleet, Command("check", {"web-1": NEW}), document)
-    return bench.judge(["web-1"])["web-1"]
+    comparison = Comparison(fleet, Command("check", {"web-1": NEW}), document)
+    return comparison.judge(["web-1"])["web-1"]
 
 
 def test_new_and_old_nodes_are_looked_at_at_the_same_time():
-    assert _bench(Serving(new_bad=0)).result == {"gates": ["errors: 0, the old 0"]}
-    failed = _bench(Serving(new_bad=5))
+    assert _compared(Serving(new_bad=0)).result == {"gates": ["errors: 0, the old 0"]}
+    failed = _compared(Serving(new_bad=5))
     assert not failed.ok
     assert "worse by more than" in failed.error["why"]
-    assert "too few" in _bench(Serving(new_bad=0, each=1)).held
+    assert "too few" in _compared(Serving(new_bad=0, each=1)).held
 
 
 def test_nodes_on_which_nothing_changes_are_compared_with_too():
@@ -171,7 +171,7 @@ def test_nodes_on_which_nothing_changes_are_compared_with_too():
     fleet = FakeFleet.of(["web-1", "web-9", "db-1"], pages=Serving(new_bad=5))
     fleet.serving["web-1"] = NEW
     document = replace(document, beside={"web-9": "web", "db-1": "db"}).planned()
-    answer = Bench(fleet, Command("check", {"web-1": NEW}), document).judge(["web-1"])["web-1"]
+    answer = Comparison(fleet, Command("check", {"web-1": NEW}), document).judge(["web-1"])["web-1"]
     assert "the old 0: worse by more than 0.01" in answer.error["why"]
     assert "db-1" not in {node for node, *_ in fleet.asked}
 
@@ -187,10 +187,10 @@ def test_nodes_on_which_nothing_changes_are_compared_with_too():
     ],
 )
 def test_a_command_of_the_users_own(script, ok, held, says):
-    answer = _bench(Serving(new_bad=0), ("sh", "-c", script))
+    answer = _compared(Serving(new_bad=0), ("sh", "-c", script))
     assert (answer.ok, bool(answer.held)) == (ok, held)
     assert says in str(answer)
 
 
 def test_a_command_that_is_not_there_fails():
-    assert not _bench(Serving(new_bad=0), ("/no/such/command",)).ok
+    assert not _compared(Serving(new_bad=0), ("/no/such/command",)).ok

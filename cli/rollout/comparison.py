@@ -30,7 +30,7 @@ class Nodes(Protocol):
     ) -> Iterator[Return]: ...
 
 
-class Bench:
+class Comparison:
     """Looks at the nodes when it is made, and again for every judgement."""
 
     def __init__(self, nodes: Nodes, command: Command, document: Document) -> None:
