@@ -400,11 +400,12 @@ def _tiny_wheel(folder: Path, value: str) -> str:
     path = folder / "tiny-1.0-py3-none-any.whl"
     info = "tiny-1.0.dist-info"
     with zipfile.ZipFile(path, "w") as wheel:
-        wheel.writestr("tiny.py", f"VALUE = {value}\n")
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
-        wheel.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        wheel.writestr(f"{info}/RECORD", "")
+        for name, content in {
+            "tiny.py": f"VALUE = {value}\n",
+            f"{info}/METADATA": "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
+            f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{info}/RECORD": "",
+        }.items():
+            wheel.writestr(zipfile.ZipInfo(name), content)  # the same bytes at any time
     os.utime(path, (0, 0))
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -162,9 +162,9 @@ def test_drain_answers_what_is_in_flight_and_closes_kept_connections(
         status, _, stays = await exchange(reader, writer, "/hello", keep=True)
         assert (status, stays) == (200, True)
 
-        in_flight = asyncio.create_task(exchange(reader, writer, "/slow/1000", keep=True))
-        await asyncio.wait_for(until_in_flight(engine, old), 10)
         await asyncio.to_thread(started, engine, foreign, 2)
+        in_flight = asyncio.create_task(exchange(reader, writer, "/slow/3000", keep=True))
+        await asyncio.wait_for(until_in_flight(engine, old), 10)
         stop = engine.services.stop
         drained = asyncio.create_task(asyncio.to_thread(stop, foreign.role, old, drain_s=DRAIN_S))
         status, body, stays = await asyncio.wait_for(in_flight, 10)
