@@ -172,7 +172,7 @@ def main() -> int:
 
 
 def _figure(value: float) -> str:
-    return f"{value:20,.{0 if value >= 100 else 2}f}"
+    return f"{value:20,.{0 if value >= 100 or value == int(value) else 2}f}"
 
 
 def _way(given: Given, events: int, packs: int, size: int | None = None) -> Figures:
