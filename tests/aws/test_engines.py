@@ -1,14 +1,14 @@
 """The engines under test are the real thing, on the loopback only."""
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from eventstore.backends.aws.calls import session
 from tests.aws.conftest import REGION
 
 
 def test_sqs_refuses_what_aws_refuses(sqs: str):
-    client = boto3.client("sqs", endpoint_url=sqs, region_name=REGION)
+    client = session().client("sqs", endpoint_url=sqs, region_name=REGION)
     url = client.create_queue(QueueName="limits")["QueueUrl"]
     client.send_message(QueueUrl=url, MessageBody="x" * (1 << 20))
     with pytest.raises(ClientError):
@@ -18,7 +18,7 @@ def test_sqs_refuses_what_aws_refuses(sqs: str):
 
 
 def test_dynamodb_refuses_what_aws_refuses(dynamodb: str):
-    client = boto3.client("dynamodb", endpoint_url=dynamodb, region_name=REGION)
+    client = session().client("dynamodb", endpoint_url=dynamodb, region_name=REGION)
     client.create_table(
         TableName="limits",
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
@@ -30,7 +30,7 @@ def test_dynamodb_refuses_what_aws_refuses(dynamodb: str):
 
 
 def test_s3_writes_once_when_asked_to(s3: str):
-    client = boto3.client("s3", endpoint_url=s3, region_name=REGION)
+    client = session().client("s3", endpoint_url=s3, region_name=REGION)
     client.create_bucket(Bucket="once", CreateBucketConfiguration={"LocationConstraint": REGION})
     client.put_object(Bucket="once", Key="k", Body=b"1", IfNoneMatch="*")
     with pytest.raises(ClientError, match="PreconditionFailed"):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from random import Random
 
-import boto3
 import pytest
 
 from eventstore.backends.aws.bucket import Bucket
+from eventstore.backends.aws.calls import session
 from eventstore.backends.aws.create import create_bucket, create_queue
 from eventstore.backends.aws.place import Place
 from eventstore.backends.aws.queue import SqsQueue
@@ -101,7 +101,7 @@ def test_a_pack_that_fits_no_message_is_claimed_from_the_bucket(
 
 def test_what_is_no_pack_goes_to_the_dead_letter_queue(opened: OpenSqs, place: Place):
     queue = opened()
-    client = boto3.client("sqs", endpoint_url=place.endpoint, region_name=REGION)
+    client = session().client("sqs", endpoint_url=place.endpoint, region_name=REGION)
     url = client.get_queue_url(QueueName=place.name)["QueueUrl"]
     client.send_message(QueueUrl=url, MessageBody="hello")
     queue.put([pack_of(b"body")])
@@ -115,7 +115,7 @@ def test_what_is_no_pack_goes_to_the_dead_letter_queue(opened: OpenSqs, place: P
 
 def test_a_queue_without_a_dead_letter_queue_is_refused(sqs: str, new_name: Callable[[str], str]):
     place = Place.of(f"sqs://{new_name('plain')}?region={REGION}&endpoint={sqs}", "sqs")
-    client = boto3.client("sqs", endpoint_url=sqs, region_name=REGION)
+    client = session().client("sqs", endpoint_url=sqs, region_name=REGION)
     client.create_queue(QueueName=place.name)
     with pytest.raises(EngineUnavailable, match="no dead-letter queue; give it a RedrivePolicy"):
         SqsQueue(place, packs_max=1, retries=retries())

@@ -1,6 +1,7 @@
-"""One way to call AWS: tried again while that helps, and errors that say what, why and what next."""
+"""One way to call AWS: tried again while that helps; errors say what, why and what next."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import boto3
@@ -25,7 +26,13 @@ CONNECT_S = 5
 READ_S = 15  # longer than a long poll
 CONNECTIONS = 32
 
-UNMET = {"ConditionalCheckFailedException", "PreconditionFailed", "412"}
+UNMET = {
+    "BucketAlreadyOwnedByYou",
+    "ConditionalCheckFailedException",
+    "PreconditionFailed",
+    "ResourceInUseException",
+    "412",
+}
 THROTTLED = {
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
@@ -64,6 +71,12 @@ NEXT = {
 }
 
 
+@cache
+def session() -> boto3.session.Session:
+    """One for all clients: each new one reads boto3's descriptions of AWS again, for a second."""
+    return boto3.session.Session()
+
+
 class Unmet(Exception):
     """The condition of a write was not met: nothing has changed."""
 
@@ -86,7 +99,7 @@ class Calls:
             s3={"addressing_style": "path"} if place.endpoint else {},
         )
         try:
-            self._client: Any = boto3.session.Session().client(
+            self._client: Any = session().client(
                 service,  # type: ignore[call-overload]  # a name that is not a literal
                 endpoint_url=place.endpoint,
                 region_name=place.region,
