@@ -137,7 +137,7 @@ def refusal(place: Place, operation: str, error: Exception) -> EngineUnavailable
         case ClientError():
             said = error.response.get("Error", {})
             why = f"{code_of(error)}: {said.get('Message') or 'no more was said'}"
-            step = NEXT.get(code_of(error), "try again; if it stays, look at the service's health")
+            step = NEXT.get(code_of(error), "docs/aws/README.md says what it expects")
         case NoCredentialsError() | PartialCredentialsError():
             why, step = str(error), KEYS
         case NoRegionError():
