@@ -36,6 +36,13 @@ def _environment(home: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(home)}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test of an engine starts it, and waits for it as long as that takes."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(400))
+
+
 @pytest.fixture(scope="session")
 def sqs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """ElasticMQ's endpoint, with no queues."""

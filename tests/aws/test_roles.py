@@ -71,7 +71,6 @@ def policy(role: str) -> set[str]:
     return {action for one in document["Statement"] for action in one["Action"]}
 
 
-@pytest.mark.timeout(400)  # three processes and three engines, on a machine that is busy
 def test_events_go_all_the_way_and_each_role_does_what_its_policy_says(
     node: Node, urls: Urls, sqs: str, dynamodb: str, s3: str
 ):
