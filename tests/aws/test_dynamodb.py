@@ -12,6 +12,7 @@ import pytest
 
 from eventstore.backends.aws.calls import session
 from eventstore.backends.aws.create import create_table
+from eventstore.backends.aws.key_log import SPANS_KEPT
 from eventstore.backends.aws.place import Place
 from eventstore.backends.aws.retries import Retries
 from eventstore.backends.aws.store import DynamoStore
@@ -140,6 +141,17 @@ def test_of_two_processors_with_the_same_key_one_is_first(opened: Callable[..., 
     assert other.put([second]) == 1
     assert one.put([second]) == 1
     assert other.put([first]) == 0
+
+
+def test_events_of_many_spans_have_a_log_each(opened: Callable[..., DynamoStore]):
+    """As when old events are sent again: more spans than are kept in memory."""
+    spans = list(range(SPANS_KEPT + 10))
+    ids: list[str | None] = [f"client-{span}" for span in spans]
+    store = opened()
+    assert store.put([enriched([A] * len(spans), ids, spans=spans)]) == 0
+    again = enriched([A] * len(spans), ids, spans=spans)
+    assert store.put([again]) == len(spans)
+    assert opened().put([again]) == len(spans)
 
 
 def test_items_expire_when_they_are_told_to(opened: Callable[..., DynamoStore], place: Place):

@@ -59,15 +59,23 @@ class KeyLog:
             for index in np.flatnonzero(pack.keys[:, 0] | pack.keys[:, 1]).tolist():
                 span = by_span.setdefault(int(pack.key_spans[index]), {})
                 span.setdefault(pack.pack_id, []).append((index, pack.keys[index].tobytes()))
-        for number, span in sorted(by_span.items()):
-            log = self._with(number, span, expires_at_s)
-            for pack_id in span:
+        spans = sorted(by_span)
+        logs = {span: self._logs.pop(span, None) or _Log() for span in spans}
+        self._table.at_once(
+            lambda span: self._complete(span, logs[span], by_span[span], expires_at_s), spans
+        )
+        for number, log in logs.items():
+            self._logs[number] = log
+            for pack_id in by_span[number]:
                 again[pack_id] |= log.retries[pack_id]
+        while len(self._logs) > SPANS_KEPT:
+            self._logs.popitem(last=False)
         return again
 
-    def _with(self, span: int, packs: dict[UUID, Keyed], expires_at_s: int | None) -> _Log:
-        """The span's log, once all of these are in it."""
-        log = self._logs.pop(span, None) or _Log()
+    def _complete(
+        self, span: int, log: _Log, packs: dict[UUID, Keyed], expires_at_s: int | None
+    ) -> None:
+        """Until all of these are in the span's log, and it is read up to them."""
         for last in self._retries.tries():
             missing = {one: keyed for one, keyed in packs.items() if one not in log.retries}
             if missing:
@@ -75,8 +83,7 @@ class KeyLog:
                     log.add(item.blob)
                 missing = {one: keyed for one, keyed in missing.items() if one not in log.retries}
             if not missing:
-                self._keep(span, log)
-                return log
+                return
             blob = _encoded(missing)
             entry = Item(_pk(span), _sk(log.entries), {}, blob, expires_at_s)
             try:
@@ -86,16 +93,10 @@ class KeyLog:
                     break
                 continue
             log.add(blob)
-            self._keep(span, log)
-            return log
+            return
         raise EngineUnavailable(
             f"{self._table.place.url}: others keep writing the keys of span {span}; try again"
         )
-
-    def _keep(self, span: int, log: _Log) -> None:
-        self._logs[span] = log
-        while len(self._logs) > SPANS_KEPT:
-            self._logs.popitem(last=False)
 
 
 def _pk(span: int) -> str:

@@ -70,11 +70,20 @@ class DynamoStore:
         retries = self._retries(new)
         versions = self._put_counts(new, retries)
         self._note_minutes(pack.pack_id for pack in new)
-        for pack in new:
-            way = ways.get(pack.pack_id) or Way(pack.endpoint, len(pack.windows))
-            if pack.pack_id in there:  # it was dead as a whole
-                self._table.write([], [items.letter_key(pack.pack_id, None)])
-            self._add(_new_head(pack, way, retries[pack.pack_id], versions))
+        # Those that were dead as a whole are no longer.
+        self._table.write(
+            [], [items.letter_key(one.pack_id, None) for one in new if one.pack_id in there]
+        )
+        heads = [
+            _new_head(
+                pack,
+                ways.get(pack.pack_id) or Way(pack.endpoint, len(pack.windows)),
+                retries[pack.pack_id],
+                versions,
+            )
+            for pack in new
+        ]
+        self._table.at_once(self._add, heads)
         known = retries | {one: set(head.retries) for one, head in there.items() if head.stored}
         return sum(len(known[pack.pack_id] - _dead_of(pack)) for pack in packs)
 
@@ -231,7 +240,7 @@ class DynamoStore:
             written += partials.values()
             windows |= partials.keys()
         self._table.write(written)
-        return {start_s: self._touch(start_s) for start_s in sorted(windows)}
+        return self._touch_all(windows)
 
     def _replace_partials(
         self, pack_id: UUID, before: Iterable[int], counted: Mapping[int, Item]
@@ -246,7 +255,11 @@ class DynamoStore:
             (counted[start_s] for start_s in changed if start_s in counted),
             (keys[start_s] for start_s in changed if start_s not in counted),
         )
-        return {start_s: self._touch(start_s) for start_s in sorted(changed)}
+        return self._touch_all(changed)
+
+    def _touch_all(self, windows: Iterable[int]) -> dict[int, int]:
+        in_order = sorted(windows)
+        return dict(zip(in_order, self._table.at_once(self._touch, in_order), strict=True))
 
     def _touch(self, start_s: int) -> int:
         """Once what it counts has been written: its version, and that it is to be published."""

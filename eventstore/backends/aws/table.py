@@ -5,10 +5,10 @@ what they hold: written first, and the same again whenever the same is written a
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from eventstore.backends.aws.calls import Calls
 from eventstore.backends.aws.place import Place
@@ -23,6 +23,8 @@ WRITES_MAX = 25
 READS_MAX = 100
 THREADS = 8
 
+Thing = TypeVar("Thing")
+Done = TypeVar("Done")
 Value = str | int | bytes
 Key = tuple[str, str]
 Raw = dict[str, dict[str, Any]]
@@ -49,6 +51,7 @@ class Table:
     def __init__(self, place: Place, retries: Retries) -> None:
         self.place = place
         self._calls = Calls("dynamodb", place, retries)
+        self._pages_pool = ThreadPoolExecutor(THREADS, "dynamodb-pages")
         self._pool = ThreadPoolExecutor(THREADS, "dynamodb")
         self._check_schema()
 
@@ -140,11 +143,17 @@ class Table:
             request["ExpressionAttributeValues"][":equal"] = {"S": equal[1]}
         if limit is not None:
             request["Limit"] = limit
-        first = self._pool.submit(self._calls, "query", **request)
+        first = self._pages_pool.submit(self._calls, "query", **request)
         return self._pages(request, first, limit, {above, below})
+
+    def at_once(self, do: Callable[[Thing], Done], things: Iterable[Thing]) -> list[Done]:
+        """What each becomes, some of them at a time: nearly all of a call is waiting. Raises what
+        the first of them has raised."""
+        return list(self._pool.map(do, things))
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
+        self._pages_pool.shutdown(cancel_futures=True)
         self._calls.close()
 
     def _pages(
@@ -159,7 +168,9 @@ class Table:
             page = asked.result()
             more = page.get("LastEvaluatedKey")
             if more is not None:
-                asked = self._pool.submit(self._calls, "query", **request, ExclusiveStartKey=more)
+                asked = self._pages_pool.submit(
+                    self._calls, "query", **request, ExclusiveStartKey=more
+                )
             for raw in page["Items"]:
                 if raw["sk"]["S"] not in edges:
                     yield self._whole(raw)
