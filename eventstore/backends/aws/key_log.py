@@ -60,12 +60,13 @@ class KeyLog:
                 span = by_span.setdefault(int(pack.key_spans[index]), {})
                 span.setdefault(pack.pack_id, []).append((index, pack.keys[index].tobytes()))
         spans = sorted(by_span)
-        logs = {span: self._logs.pop(span, None) or _Log() for span in spans}
+        logs = {span: self._logs.get(span) or _Log() for span in spans}
         self._table.at_once(
             lambda span: self._complete(span, logs[span], by_span[span], expires_at_s), spans
         )
         for number, log in logs.items():
             self._logs[number] = log
+            self._logs.move_to_end(number)
             for pack_id in by_span[number]:
                 again[pack_id] |= log.retries[pack_id]
         while len(self._logs) > SPANS_KEPT:
