@@ -67,9 +67,8 @@ def main() -> int:
         try:
             fetch(engine)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            print(f"the test engine {engine} could not be fetched: {error}", file=sys.stderr)
-            said = getattr(error, "stdout", None) or b""
-            print(said.decode(errors="replace")[-500:], file=sys.stderr)
+            said = (getattr(error, "stdout", None) or b"").decode(errors="replace")[-500:]
+            print(f"the test engine {engine} could not be fetched: {error} {said}", file=sys.stderr)
     return 0
 
 
