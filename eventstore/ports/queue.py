@@ -67,8 +67,9 @@ class Depth:
 class Queue(Protocol):
     """Packs between collectors and processors. At least once, roughly in order, bounded.
 
-    An engine that remembers has a ledger, finds a pack by its id, keeps the same id once, and keeps
-    all of a put or none; it is bounded in bytes too. One that doesn't says so: its ledger is None.
+    An engine that remembers has a ledger, finds a pack by its id, keeps the same id once and in its
+    order, and all of a put or none; it is bounded in bytes too. One that doesn't says so: its
+    ledger is None.
     """
 
     def put(self, packs: Sequence[Packed]) -> None:

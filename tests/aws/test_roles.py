@@ -117,7 +117,8 @@ def _all_the_way(node: Node, direct: dict[str, str]) -> None:
         assert status == 200, receipt
         _until(_aggregated(port, receipt), WAIT_S)
         ((generation, counts),) = reader.windows()
-        assert (generation.generation, counts.total()) == (number + 1, (10, 15, 20)[number])
+        assert generation.generation > number
+        assert counts.total() == (10, 15, 20)[number]
     large = base64.b64encode(random.Random(1).randbytes(2 << 20)).decode()
     status, receipt = _post(port, json.dumps({"type": "b", "at": at, "note": large}).encode())
     assert status == 200
