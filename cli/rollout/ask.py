@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from cli.rollout.comparison import Comparison, Nodes
+from cli.rollout.comparison import Comparison
 from cli.rollout.decide import Answer, Command
 from cli.rollout.document import Document
+from cli.rollout.probe import Nodes
 from cli.salt_client import Return
 
 CHECK_EVERY_S = 0.5
@@ -50,6 +51,8 @@ def _check(
             if not answer.ok:
                 del waiting[returned.node]
                 yield returned.node, answer
+        if waiting:
+            comparison.probe()  # within the bake, so that it takes no time of its own
         if is_baked and waiting:
             judged = comparison.judge(list(waiting))
             held = any(answer.held for answer in judged.values())

@@ -132,8 +132,8 @@ class NoSuchGate(EvctlError):
     code = "E4014"
     exit_code = 2
     explanation = (
-        "`--gate NAME` is one of the `gates` that the release's evctl.yaml has under a role, or "
-        "`all` of them."
+        "`--gate NAME` is one of the `gates` that the release's evctl.yaml has under a role, "
+        "`probe` where it names one, or `none`. Without it a rollout has all of them."
     )
 
 

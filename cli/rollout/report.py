@@ -14,7 +14,7 @@ import click
 from artifacts.gates import Gate
 from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output, echo
 from cli.ranges import counted, fold
-from cli.rollout.document import Document, NodeRecord
+from cli.rollout.document import Document, NodeRecord, Probe
 from cli.rollout.errors import Aborted, NotRolledBack, Partial, Paused, RolledBack
 from cli.rollout.table import Table
 
@@ -53,6 +53,8 @@ def _plan_lines(fleet: str, plan: Document, unchanged: int) -> Iterator[str]:
         yield f"  schemas          {check}"
     for role, gates in plan.gates.items():
         yield f"  {role:16} gates: {', '.join(map(gate_says, gates))}"
+    if plan.probe:
+        yield f"  probe            {probe_says(plan.probe)}"
     if plan.gate_command:
         yield f"  Gate: {' '.join(plan.gate_command)}"
     limits = plan.limits
@@ -82,6 +84,12 @@ def gate_says(gate: Gate) -> str:
     return f"{gate.name} ({', '.join(bounds)})"
 
 
+def probe_says(probe: Probe) -> str:
+    if probe.missing:
+        return f"{probe.tool}: not run: {probe.missing}"
+    return " ".join((probe.tool, *probe.arguments))
+
+
 def _moves(nodes: Mapping[str, NodeRecord]) -> dict[tuple[str, str | None, str], int]:
     moves: dict[tuple[str, str | None, str], int] = {}
     for record in nodes.values():
@@ -107,6 +115,7 @@ def plan_json(named: Collection[str], plan: Document) -> dict[str, Any]:
         "checks": plan.checks,
         "gates": {role: [asdict(gate) for gate in gates] for role, gates in plan.gates.items()},
         "gate_command": plan.gate_command,
+        "probe": asdict(plan.probe) if plan.probe else None,
         "estimate_s": estimate_s(plan) if moves else 0.0,
         "swaps": len(moves),
     }

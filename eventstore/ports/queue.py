@@ -49,11 +49,21 @@ class QueueLedger:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How much waits: packs and bytes in all, and how many of the packs are leased right now."""
+    """How much waits: packs and bytes in all, and how many of the packs are leased right now.
+    oldest_s: how long the oldest of those that nobody has leased has been there, 0 without any;
+    None: this engine can't tell."""
 
     packs: int
     bytes: int
     leased: int
+    oldest_s: float | None = None
+
+    def gauges(self) -> dict[str, float]:
+        """As /metrics has them, of whichever role."""
+        found: dict[str, float] = {"ev_queue_packs": self.packs, "ev_queue_bytes": self.bytes}
+        return (
+            found if self.oldest_s is None else {**found, "ev_queue_oldest_seconds": self.oldest_s}
+        )
 
 
 class Queue(Protocol):

@@ -33,8 +33,7 @@ class ProcessorRole(Worker):
     def gauges(self) -> Mapping[str, float]:
         depth = self._queue.depth()
         return {
-            "ev_queue_packs": depth.packs,
-            "ev_queue_bytes": depth.bytes,
+            **depth.gauges(),
             "ev_queue_leased": depth.leased,
             **self._ledger(),
         }
