@@ -226,8 +226,8 @@ def test_pause_and_resume_from_another_terminal(evctl, world, nodes, new):
     assert "wave 1/2: swapping web-01" in watched.err
     shown = evctl("rollouts", "R000001").out
     assert "paused: by bob" in shown
-    assert "next: evctl rollout watch R000001" in shown
-    assert "next: evctl rollout watch R000001" in evctl().out
+    assert "nobody drives it · next: evctl rollout resume R000001" in shown
+    assert "next: evctl rollout resume R000001" in evctl().out
     refused = _rollout(evctl, new, "--yes")
     assert refused.code == 8
     assert "it is paused and nobody drives it" in refused.err
