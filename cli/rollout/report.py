@@ -66,16 +66,18 @@ def _plan_lines(fleet: str, plan: Document, unchanged: int) -> Iterator[str]:
     yield f"  about {estimate_s(plan):.0f} s"
 
 
-# Measured in a lab of five nodes: what a wave takes beside its bake, and a release that is new.
+# Measured in a lab of five nodes: what a wave takes beside its bake, a probe within the bake, and a
+# release that is new.
 WAVE_S = 2.0
+PROBE_S = 2.5
 PREFETCH_S = 10.0
 
 
 def estimate_s(plan: Document) -> float:
     """How long it takes, about, when nothing goes wrong."""
-    if plan.kind == "rollback":
-        return len(plan.waves) * (WAVE_S + plan.limits.bake_s)
-    return PREFETCH_S + len(plan.waves) * (WAVE_S + plan.limits.bake_s)
+    probe_s = PROBE_S if plan.probe and not plan.probe.missing else 0.0
+    waves_s = len(plan.waves) * (WAVE_S + max(plan.limits.bake_s, probe_s))
+    return waves_s if plan.kind == "rollback" else PREFETCH_S + waves_s
 
 
 def gate_says(gate: Gate) -> str:
