@@ -71,6 +71,22 @@ def test_a_node_that_is_off_counts_against_the_floor_and_keeps_nobody_from_going
     assert Fleet.load(world.fleet).documents().desired().nodes["web-03"] == OLD
 
 
+@pytest.mark.parametrize("is_back", [True, False])
+def test_a_node_that_came_along_by_itself_goes_back_too(rolled_out, world, nodes, evctl, is_back):
+    """It was off when it was rolled out, so it was never asked to swap."""
+    assert evctl("rollback", "--yes").code == 0
+    nodes.fails = {("web-08", STATUS): SILENT, ("web-08", CONVERGE): SILENT}
+    options = ["--canary", "0", "--max-unreachable", "1", "--yes"]
+    assert evctl("rollout", "--range", "role:web", "--to", rolled_out, *options).code == 7
+    assert Fleet.load(world.fleet).documents().desired().nodes["web-08"] == rolled_out
+    if is_back:
+        nodes.serving["web-08"] = rolled_out
+        nodes.fails = {}
+    assert evctl("rollback", "--yes").code == (0 if is_back else 7)
+    assert Fleet.load(world.fleet).documents().desired().nodes == dict.fromkeys(WEB, OLD)
+    assert not is_back or nodes.serving["web-08"] == OLD
+
+
 def test_of_some_nodes_the_others_stay(rolled_out, nodes, evctl):
     assert evctl("rollback", "--range", "web-[01-03]", "--yes").code == 0
     assert [nodes.serving[node] == OLD for node in WEB] == [True] * 3 + [False] * 5
