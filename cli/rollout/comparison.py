@@ -42,8 +42,11 @@ class Comparison:
             self._probed = ask_probe(self._nodes, self._document.probe)
 
     def judge(self, nodes: list[str]) -> dict[str, Answer]:
-        """By node: it passed, it failed, or it is held."""
+        """By node: it passed, it failed, or it is held. One that did not answer at the start is
+        compared from its first answer on."""
         end = self._pages()
+        for node, pages in end.items():
+            self._start[node] = {**pages, **self._start.get(node, {})}
         by_role = {
             role: list(self._compared(role, nodes, end))
             for role in sorted({self._document.nodes[node].role for node in nodes})
