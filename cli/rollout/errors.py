@@ -177,5 +177,6 @@ class Paused(EvctlError):
     explanation = (
         "The rollout waits: someone paused it, a gate holds it, its window has closed, or going on "
         "would break a capacity floor. Nodes serve what they serve. `evctl rollout resume R…` "
-        "goes on, `evctl rollout abort R…` takes it back."
+        "goes on, `evctl rollout abort R…` takes it back. Where no traffic comes to judge by, "
+        "`--gate probe` or `--gate none` is for the next one."
     )
