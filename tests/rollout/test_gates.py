@@ -88,7 +88,8 @@ def test_what_took_longer_than_every_bound_is_worse_than_any():
 
 
 def test_a_gauge_is_what_it_is_now():
-    assert judge(BACKLOG, [Span({}, {"waiting": 99.0})], []).state == "passed"
+    passed = judge(BACKLOG, [Span({}, {"waiting": 99.0})], [])
+    assert (passed.state, passed.says) == ("passed", "backlog: 99")
     assert (
         judge(BACKLOG, [Span({}, {"waiting": 9.0}), Span({}, {"waiting": 101.0})], []).state
         == "failed"
