@@ -59,11 +59,15 @@ class Depth:
     oldest_s: float | None = None
 
     def gauges(self) -> dict[str, float]:
-        """As /metrics has them, of whichever role."""
-        found: dict[str, float] = {"ev_queue_packs": self.packs, "ev_queue_bytes": self.bytes}
-        return (
-            found if self.oldest_s is None else {**found, "ev_queue_oldest_seconds": self.oldest_s}
-        )
+        """For /metrics: what is known."""
+        gauges: dict[str, float] = {
+            "ev_queue_packs": self.packs,
+            "ev_queue_bytes": self.bytes,
+            "ev_queue_leased": self.leased,
+        }
+        if self.oldest_s is not None:
+            gauges["ev_queue_oldest_seconds"] = self.oldest_s
+        return gauges
 
 
 class Queue(Protocol):

@@ -31,12 +31,7 @@ class ProcessorRole(Worker):
         return self._processor.counters
 
     def gauges(self) -> Mapping[str, float]:
-        depth = self._queue.depth()
-        return {
-            **depth.gauges(),
-            "ev_queue_leased": depth.leased,
-            **self._ledger(),
-        }
+        return {**self._queue.depth().gauges(), **self._ledger()}
 
     def _ledger(self) -> dict[str, float]:
         """Of the packs accepted in the last hour. The queue first: see ledger.lost."""

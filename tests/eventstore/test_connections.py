@@ -61,7 +61,9 @@ async def during_a_long_turn_of_the_loop(_: Connection, reader, writer) -> None:
     await served(reader, writer, b"")
 
 
-async def let_go_of_just_before_the_clock_is_looked_at(connection: Connection, reader, writer) -> None:  # type: ignore[no-untyped-def]
+async def let_go_of_just_before_the_clock_is_looked_at(
+    connection: Connection, reader, writer
+) -> None:  # type: ignore[no-untyped-def]
     await served(reader, writer, REQUEST)
     connection.hold()
     writer.write(REQUEST)
