@@ -50,18 +50,23 @@ class QueueLedger:
 @dataclass(frozen=True, slots=True)
 class Depth:
     """How much waits: packs and bytes in all (None: the engine doesn't know), and how many of the
-    packs are leased right now."""
+    packs are leased right now. oldest_s: how long the oldest of those that nobody has leased has
+    been there, 0 without any; None: the engine doesn't know."""
 
     packs: int
     bytes: int | None
     leased: int
+    oldest_s: float | None = None
 
     def gauges(self) -> dict[str, float]:
         """For /metrics: what is known."""
-        gauges: dict[str, float] = {"ev_queue_packs": self.packs, "ev_queue_leased": self.leased}
-        if self.bytes is not None:
-            gauges["ev_queue_bytes"] = self.bytes
-        return gauges
+        known = {
+            "ev_queue_packs": self.packs,
+            "ev_queue_bytes": self.bytes,
+            "ev_queue_leased": self.leased,
+            "ev_queue_oldest_seconds": self.oldest_s,
+        }
+        return {name: value for name, value in known.items() if value is not None}
 
 
 class Queue(Protocol):

@@ -36,6 +36,13 @@ def entries_of(queue: Queue, since_minute: int = 0) -> Entries:
     return ledger.entries
 
 
+def _until(true: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
 class QueueContract:
     """The engine under test holds 10 packs."""
 
@@ -101,6 +108,17 @@ class QueueContract:
         leases = queue.claim(1, 0)
         assert queue.extend(leases, 60) == leases
         assert queue.claim(1, 60) == []
+
+    def test_the_oldest_is_of_those_that_nobody_holds(self, queue: Queue):
+        if queue.depth().oldest_s is None:
+            pytest.skip("not run: this engine can't tell how old its packs are")
+        assert queue.depth().oldest_s == 0
+        queue.put(packs(1))
+        _until(lambda: (queue.depth().oldest_s or 0) > 0)
+        leases = queue.claim(1, 60)
+        assert queue.depth().oldest_s == 0
+        queue.release(leases, delay_s=60, reason="it broke")
+        assert (queue.depth().oldest_s or 0) > 0
 
     def test_handing_back_does_not_count(self, queue: Queue):
         queue.put(packs(1))
