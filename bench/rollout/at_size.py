@@ -33,7 +33,7 @@ from cli.rollout.plan import capacities, parse_shares, waves
 from cli.salt_client import ALIVE_S, SILENT, Return, in_turns
 
 # Nodes, and the cores of their one master.
-SIZES = ((100, 8), (1_000, 8), (10_000, 8), (10_000, 32))
+SIZES = ((100, 8), (1_000, 8), (10_000, 8), (10_000, 64))
 ROLE = "collector"
 OLD, NEW = "1.0.0-aaaaaaaaaaaa", "1.1.0-bbbbbbbbbbbb"
 SHARES = "5%,25%,100%"
@@ -51,16 +51,16 @@ class Latency:
     source: str
 
 
-LAB = "lab of six nodes, `python -m bench.rollout.latencies`"
-ROLLOUTS = "the nodes' own answers in rollouts of `make bench-rollout`"
+LAB = "measured: `python -m bench.rollout.latencies`, six nodes and their master on two busy cores"
+ROLLOUTS = "measured: what the nodes of that lab answered in a rollout"
 LATENCIES = {
-    "publish_s": Latency(0.05, LAB),
-    "status_s": Latency(0.03, LAB),
-    "return_cpu_s": Latency(0.0080, LAB),
-    "return_driver_s": Latency(0.0012, LAB),
-    "pillar_cpu_s": Latency(0.060, LAB),
-    "install_s": Latency(4.0, ROLLOUTS),
-    "swap_s": Latency(1.05, ROLLOUTS),
+    "publish_s": Latency(0.54, LAB),
+    "status_s": Latency(0.088, LAB),
+    "return_cpu_s": Latency(0.0146, LAB),
+    "return_driver_s": Latency(0.0060, LAB),
+    "pillar_cpu_s": Latency(0.182, LAB),
+    "install_s": Latency(8.6, ROLLOUTS),
+    "swap_s": Latency(2.7, ROLLOUTS),
     "tarball_bytes": Latency(52_869_120, "the release of this repository"),
     "spread": Latency(0.3, "assumed: a node takes up to so much longer than the quickest"),
     "node_bytes_s": Latency(125e6, "assumed: 1 Gbit/s"),
