@@ -82,26 +82,26 @@ def measured(stage: Stage, names: list[str]) -> list[Row]:
 
 
 def of_tool(stage: Stage, tool: Tool) -> Iterator[Row]:
-    """Each row begins with every node on the old release."""
+    """Each row begins with every node on the same release, whatever became of the row before."""
+    bring(stage, tool, stage.old)
     stage.forget(stage.new)
     yield measure(stage, tool, "all-up", tool.to(stage, stage.new, True), prefetched=False)
+    bring(stage, tool, stage.new)
     yield measure(stage, tool, "rollback", tool.back(stage))
+    bring(stage, tool, stage.old)
     yield measure(stage, tool, "all-up", tool.to(stage, stage.new, False))
-    go_back(stage, tool)
+    bring(stage, tool, stage.old)
     with stage.one_off() as node:
         command = (*tool.to(stage, stage.new, False), *tool.with_one_off)
         yield measure(stage, tool, "one-down", command, off=node)
-        if tool.name == "evctl":
-            go_back(stage, tool)
-    if tool.name != "evctl":
-        go_back(stage, tool)
 
 
-def go_back(stage: Stage, tool: Tool) -> None:
+def bring(stage: Stage, tool: Tool, release: str) -> None:
+    """Every node there, unmeasured."""
     if tool.name == "evctl":
-        run(stage, tool, tool.back(stage))
+        run(stage, tool, tool.to(stage, release, True)).check_returncode()
     else:
-        stage.reset_peers()
+        stage.bring_peers(release)
 
 
 def measure(

@@ -108,10 +108,11 @@ class Stage:
             for root in (EVCTL_ROOT, PEER_ROOT):
                 self.run(node, "rm", "-rf", f"/{root}/releases/{release}")
 
-    def reset_peers(self) -> None:
-        """As before the row: every node's service runs from the old release."""
+    def bring_peers(self, release: str) -> None:
+        """Every node's service for the peers runs from this release."""
         for node in NODES:
-            self.run(node, "ln", "-sfn", f"{recipes.APP}/releases/{self.old}", "/srv/app/current")
+            self._unpack_for_peers(node, release)
+            self.run(node, "ln", "-sfn", f"{recipes.APP}/releases/{release}", "/srv/app/current")
             self.run(node, "systemctl", "restart", "app")
 
     @contextmanager
@@ -166,14 +167,19 @@ class Stage:
             (root / "etc/ssh/bench_host_key").chmod(0o600)
             with (root / "etc/passwd").open("a") as accounts:
                 accounts.write("sshd:x:105:65534::/run/sshd:/usr/sbin/nologin\n")
-            folder = root / PEER_ROOT / "releases" / self.old
-            folder.mkdir(parents=True, exist_ok=True)
-            subprocess.run(
-                ("tar", "-xf", self.tarball(self.old), "-C", folder), timeout=STEP_S, check=True
-            )
-            self.run(node, "ln", "-sfn", f"{recipes.APP}/releases/{self.old}", "/srv/app/current")
             self.run(node, "systemctl", "daemon-reload")
-            self.run(node, "systemctl", "enable", "--now", "app", "bench-sshd")
+            self.run(node, "systemctl", "enable", "--now", "bench-sshd")
+            self.run(node, "systemctl", "enable", "app")
+        self.bring_peers(self.old)
+
+    def _unpack_for_peers(self, node: str, release: str) -> None:
+        folder = self.on_disk(node) / PEER_ROOT / "releases" / release
+        if folder.exists():
+            return
+        folder.mkdir(parents=True)
+        subprocess.run(
+            ("tar", "-xf", self.tarball(release), "-C", folder), timeout=STEP_S, check=True
+        )
 
     def _make_keys(self) -> None:
         self.key.parent.mkdir(exist_ok=True)

@@ -51,8 +51,8 @@ def salt_to(stage: Stage, release: str, fetch: bool) -> Command:
     pillar = json.dumps({"release": release, "fetch": fetch})
     return (
         *(str(Path(sys.executable).with_name("salt")), "-c", str(stage.lab.master_root / "etc")),
-        *("-t", "5", "--gather-job-timeout", "10"),  # Salt's own; the lab's are shorter
-        *("-b", "2", "*", "state.apply", "app", f"pillar={pillar}"),
+        # -t: Salt's own; the lab's is shorter.
+        *("-t", "5", "-b", "2", "*", "state.apply", "app", f"pillar={pillar}"),
     )
 
 
