@@ -59,7 +59,8 @@ def main() -> int:
     stage = Stage()
     try:
         stage.up()
-        rows = measured(stage, names)
+        with stage.drained():
+            rows = measured(stage, names)
     except (EvctlError, TimeoutError, subprocess.SubprocessError) as error:
         print(f"the bench broke off: {error}", file=sys.stderr)
         return 1

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from bench.processes import roles
 from bench.rollout import recipes
 from cli.lab.operate import inside, power_off
 from cli.lab.spec import REPOSITORY, Lab, load_lab
@@ -114,6 +115,13 @@ class Stage:
             self._unpack_for_peers(node, release)
             self.run(node, "ln", "-sfn", f"{recipes.APP}/releases/{release}", "/srv/app/current")
             self.run(node, "systemctl", "restart", "app")
+
+    @contextmanager
+    def drained(self) -> Iterator[None]:
+        """A processor on this machine takes what the collectors queue: else they would refuse
+        more, sooner or later."""
+        with roles(self.lab.data, ("processor",)):
+            yield
 
     @contextmanager
     def one_off(self) -> Iterator[str]:
