@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Protocol
 
-from cli.rollout.comparison import Comparison, Nodes
+from cli.rollout.comparison import Comparison
 from cli.rollout.decide import Answer, Command
 from cli.rollout.document import Document
+from cli.rollout.probe import Nodes
 from cli.salt_client import Return
 
 CHECK_EVERY_S = 0.5
+# A machine that stalls in a bake's first second is no release's fault.
+DOUBT_S = 5.0
 
 
 class Clock(Protocol):
@@ -53,7 +56,8 @@ def _check(
     clock: Clock,
 ) -> Iterator[tuple[str, Answer]]:
     """The gate: every node of the wave serves the release, again and again for `bake_s`; then what
-    its role's gates compare must be right, and as long as too little came for that it goes on."""
+    its role's gates compare must be right, and as long as too little came for that it goes on. What
+    isn't right is looked at again for `DOUBT_S`, over all that came by then."""
     limits = document.limits
     comparison = Comparison(nodes, command, document)
     began = clock.monotonic()
@@ -66,16 +70,24 @@ def _check(
             if not answer.ok:
                 del waiting[returned.node]
                 yield returned.node, answer
+        if waiting:
+            comparison.probe()  # within the bake, so that it takes no time of its own
         if is_baked and waiting:
             judged = comparison.judge(list(waiting))
-            held = any(answer.held for answer in judged.values())
-            if not held or clock.monotonic() >= baked_at + limits.hold_s:
+            if clock.monotonic() >= baked_at + _patience_s(judged.values(), limits.hold_s):
                 yield from judged.items()
                 return
         if waiting:
             if overtaken():
                 return
             clock.sleep(_until_next_look(clock.monotonic(), began, baked_at))
+
+
+def _patience_s(judged: Collection[Answer], hold_s: float) -> float:
+    """How long after the bake a judgement like this isn't the last one yet."""
+    if any(not answer.ok and not answer.held for answer in judged):
+        return min(DOUBT_S, hold_s)
+    return hold_s if any(answer.held for answer in judged) else 0.0
 
 
 def _until_next_look(now: float, began: float, baked_at: float) -> float:

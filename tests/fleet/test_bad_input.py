@@ -18,6 +18,9 @@ from cli.lab.spec import REPOSITORY, Lab
 from demo.evctl import Done, Evctl
 from demo.probe import answers
 from tests.cli.conftest import WITHOUT_RIGHTS
+from tests.fleet.convergence import (
+    test_nodes_that_were_off_become_what_they_should_be_by_themselves,  # noqa: F401 - runs in this lab
+)
 from tests.fleet.nobody import as_nobody
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(300)]
