@@ -10,7 +10,7 @@ MINUTES ?= 10
 CYCLES ?= 50
 RUNS ?= 1000000
 
-.PHONY: demo test bench bench-growth fuzz powercut simulate lint machines browser tracker engines lock clean
+.PHONY: demo test bench bench-growth bench-rollout fuzz powercut simulate lint machines browser tracker engines lock clean
 
 demo: $(VENV)/ready machines
 	$(BIN)/python -m demo --driver $(DRIVER)
@@ -26,6 +26,11 @@ bench: $(VENV)/ready
 # Cost as it grows, to 10^8 stored events, and ten minutes at full load: half an hour, 20 GB of disk.
 bench-growth: $(VENV)/ready
 	$(BIN)/python -m bench.growth
+
+# Rollouts beside Salt's own batches, Ansible and pyinfra on one lab: a quarter of an hour, as root.
+bench-rollout: $(VENV)/ready machines
+	$(call debian,openssh-client)
+	$(BIN)/python -m bench.rollout
 
 # Each prints its seeds: FUZZ_SEED and POWERCUT_SEED repeat a run.
 fuzz: $(VENV)/ready

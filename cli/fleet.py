@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -90,23 +91,31 @@ class Fleet:
 
     def nodes(self) -> dict[str, NodeInfo]:
         """Every node of the master's map, by id."""
-        found = {}
-        for node_id, facts in _mapping(self.config.nodes).items():
-            if not _is_node(node_id, facts):
-                raise FleetError(
-                    f"{self.config.nodes}: node {node_id!r} is not understood",
-                    why="an id of letters, digits, - . _ may have, as texts: "
-                    f"{', '.join(_FACTS)}, and a list of `groups`; no node can be called `{ALL}`, "
-                    "which names the whole fleet",
-                    next_step="mend the map of nodes",
-                )
-            groups = tuple(facts.get("groups") or ())
-            known = {key: fact for key in _FACTS if (fact := facts.get(key))}
-            otherwise = {"role": None, "channel": self.config.channels[-1]}
-            found[node_id] = NodeInfo(node_id, **{**otherwise, **known, "groups": groups})
-            self.check_channel(found[node_id].channel)
+        facts = _mapping(self.config.nodes)
+        found = {node_id: self._node(node_id, facts[node_id]) for node_id in facts}
         self._refuse_two_meanings(found)
         return found
+
+    def node(self, node_id: str) -> NodeInfo | None:
+        """One node of the master's map, whatever the others are."""
+        facts = _mapping(self.config.nodes)
+        return self._node(node_id, facts[node_id]) if node_id in facts else None
+
+    def _node(self, node_id: str, facts: Any) -> NodeInfo:
+        if not _is_node(node_id, facts):
+            raise FleetError(
+                f"{self.config.nodes}: node {node_id!r} is not understood",
+                why="an id of letters, digits, - . _ may have, as texts: "
+                f"{', '.join(_FACTS)}, and a list of `groups`; no node can be called `{ALL}`, "
+                "which names the whole fleet",
+                next_step="mend the map of nodes",
+            )
+        groups = tuple(facts.get("groups") or ())
+        known = {key: fact for key in _FACTS if (fact := facts.get(key))}
+        otherwise = {"role": None, "channel": self.config.channels[-1]}
+        node = NodeInfo(node_id, **{**otherwise, **known, "groups": groups})
+        self.check_channel(node.channel)
+        return node
 
     def check_channel(self, name: str) -> None:
         """FleetError when this fleet has no such channel."""
@@ -241,7 +250,7 @@ def _is_text(value: Any) -> bool:
 
 def _mapping(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text())
+        raw = _parsed(path.read_text())
     except PermissionError as error:
         raise FleetNotAllowed(
             f"can't read {path}",
@@ -261,3 +270,10 @@ def _mapping(path: Path) -> dict[str, Any]:
     if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw):
         raise FleetError(f"{path} must be a mapping", next_step="mend the file")
     return raw
+
+
+@lru_cache(maxsize=8)
+def _parsed(text: str) -> Any:
+    """The master reads these files for every node that polls, and they seldom change: parsed once
+    a process. Whoever gets it leaves it as it is."""
+    return yaml.load(text, yaml.CSafeLoader)

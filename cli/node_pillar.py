@@ -35,7 +35,7 @@ def node_pillar(
         return {}
     try:
         fleet = Fleet.load(Path(fleet_file))
-        node = fleet.nodes().get(node_id)
+        node = fleet.node(node_id)
         if node is None:
             return {}
         known: dict[str, Any] = {

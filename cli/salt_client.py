@@ -1,4 +1,4 @@
-"""The only place that talks to Salt: one asynchronous, list-targeted publish for each call."""
+"""The only place that talks to Salt: asynchronous, list-targeted publishes, mostly one a call."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ SILENT = "unreachable"
 # How long a node may take to say that it is at work on a job, before it counts as silent.
 ALIVE_S = 5
 POLL_S = 0.01
+# More nodes are asked in turns: what they fetch and answer at once is bounded, however many.
+AT_ONCE_MAX = 500
 
 
 class MasterUnreachable(EvctlError):
@@ -67,17 +69,16 @@ class SaltClient:
         kwargs: Mapping[str, Any],
         timeout_s: float,
     ) -> Iterator[Return]:
-        """Every node yields exactly once, within about `timeout_s`. MasterUnreachable,
-        MasterRefused: then no node was asked."""
-        if not nodes:
-            return
-        waiting = set(nodes)
-        for found in self._answers(sorted(nodes), function, dict(kwargs), timeout_s):
-            if found.node in waiting:
-                waiting.discard(found.node)
-                yield found
-        for node in sorted(waiting):
-            yield Return(node, error=SILENT)
+        """Every node yields exactly once, within about `timeout_s` of its turn. MasterUnreachable,
+        MasterRefused: then no further node was asked."""
+        for some in in_turns(nodes):
+            waiting = set(some)
+            for found in self._answers(some, function, dict(kwargs), timeout_s):
+                if found.node in waiting:
+                    waiting.discard(found.node)
+                    yield found
+            for node in sorted(waiting):
+                yield Return(node, error=SILENT)
 
     def _answers(
         self, nodes: list[str], function: str, kwargs: dict[str, Any], timeout_s: float
@@ -128,6 +129,12 @@ class SaltClient:
             logging.getLogger("salt").setLevel(logging.CRITICAL)
             self._client = salt.client.LocalClient(c_path=str(settings), auto_reconnect=True)
         return self._client
+
+
+def in_turns(nodes: Collection[str]) -> list[list[str]]:
+    """Those who are asked at once, turn by turn."""
+    ordered = sorted(nodes)
+    return [ordered[first : first + AT_ONCE_MAX] for first in range(0, len(ordered), AT_ONCE_MAX)]
 
 
 def _import_transport() -> None:

@@ -15,6 +15,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -82,7 +83,13 @@ def issued_at(folder: Path) -> float:
 
 def _issued(folder: Path) -> dict[str, str]:
     path = folder / "issued.yaml"
-    return dict(yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+    return dict(_parsed(path.read_text())) if path.exists() else {}
+
+
+@lru_cache(maxsize=2)
+def _parsed(text: str) -> dict[str, str]:
+    """Every node that polls asks for it, and it seldom changes: parsed once a process."""
+    return yaml.load(text, yaml.CSafeLoader) or {}
 
 
 def _unused(folder: Path, issued: dict[str, str]) -> list[str]:

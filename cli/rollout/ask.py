@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator
+from typing import Protocol
 
 from cli.rollout.comparison import Comparison
 from cli.rollout.decide import Answer, Command
@@ -16,14 +17,25 @@ CHECK_EVERY_S = 0.5
 DOUBT_S = 5.0
 
 
+class Clock(Protocol):
+    """What goes by while a wave bakes: the module `time`, or simulated time."""
+
+    def monotonic(self) -> float: ...
+    def sleep(self, seconds: float, /) -> None: ...
+
+
 def ask(
-    nodes: Nodes, command: Command, document: Document, overtaken: Callable[[], bool]
+    nodes: Nodes,
+    command: Command,
+    document: Document,
+    overtaken: Callable[[], bool],
+    clock: Clock = time,
 ) -> Iterator[tuple[str, Answer]]:
     """Each node's answer, as it comes. A check that is overtaken ends early, without the answers
     of those that were still to prove themselves."""
     limits = document.limits
     if command.action == "check":
-        yield from _check(nodes, command, document, overtaken)
+        yield from _check(nodes, command, document, overtaken, clock)
         return
     function, limit_s = {
         "prefetch": ("evrelease.prefetch", limits.prefetch_s),
@@ -37,18 +49,22 @@ def ask(
 
 
 def _check(
-    nodes: Nodes, command: Command, document: Document, overtaken: Callable[[], bool]
+    nodes: Nodes,
+    command: Command,
+    document: Document,
+    overtaken: Callable[[], bool],
+    clock: Clock,
 ) -> Iterator[tuple[str, Answer]]:
     """The gate: every node of the wave serves the release, again and again for `bake_s`; then what
     its role's gates compare must be right, and as long as too little came for that it goes on. What
     isn't right is looked at again for `DOUBT_S`, over all that came by then."""
     limits = document.limits
     comparison = Comparison(nodes, command, document)
-    began = time.monotonic()
+    began = clock.monotonic()
     baked_at = began + limits.bake_s
     waiting = dict(command.releases)
     while waiting:
-        is_baked = time.monotonic() >= baked_at
+        is_baked = clock.monotonic() >= baked_at
         for returned in nodes.call(list(waiting), "evrelease.status", {}, limits.status_s):
             answer = healthy(returned, command.releases[returned.node])
             if not answer.ok:
@@ -58,13 +74,13 @@ def _check(
             comparison.probe()  # within the bake, so that it takes no time of its own
         if is_baked and waiting:
             judged = comparison.judge(list(waiting))
-            if time.monotonic() >= baked_at + _patience_s(judged.values(), limits.hold_s):
+            if clock.monotonic() >= baked_at + _patience_s(judged.values(), limits.hold_s):
                 yield from judged.items()
                 return
         if waiting:
             if overtaken():
                 return
-            time.sleep(_until_next_look(time.monotonic(), began, baked_at))
+            clock.sleep(_until_next_look(clock.monotonic(), began, baked_at))
 
 
 def _patience_s(judged: Collection[Answer], hold_s: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from artifacts.objects import ObjectConflict, ObjectMissing, ObjectStore
@@ -77,7 +78,7 @@ class Documents:
                 why=f"the last one is {known[-1]}" if known else "there is none at all",
                 next_step="evctl rollouts",
             ) from error
-        return Kept(decode(found.body), found.etag)
+        return Kept(_decoded(found.body), found.etag)
 
     def ids(self) -> list[str]:
         """Oldest first."""
@@ -246,6 +247,12 @@ def _key(rollout_id: str) -> str:
     return f"rollouts/{rollout_id}.json"
 
 
+# The master reads these for every node that polls, and mostly nothing has changed since: read once
+# a process. Whoever gets one leaves it as it is.
+_decoded = lru_cache(maxsize=4)(decode)
+
+
+@lru_cache(maxsize=8)
 def _parsed(key: str, body: bytes) -> dict[str, Any]:
     try:
         raw = json.loads(body)

@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from artifacts.errors import EvctlError
-from cli.rollout.ask import ask
+from cli.rollout.ask import Clock, ask
 from cli.rollout.decide import Answer, Command, Turn, begin, decide, observe, turn, wanted
 from cli.rollout.document import FINAL, Document
 from cli.rollout.documents import Documents, Kept
@@ -28,7 +28,7 @@ from cli.rollout.probe import Nodes
 
 LOCK_S = 60.0
 RENEW_S = 15.0
-PRUNE_S = 30.0
+PRUNE_S = 1.0  # they go on by themselves: whoever waits for the rollout waits no longer
 STEPS_MAX = 100_000
 
 Progress = Callable[[Document, str, dict[str, Any]], None]
@@ -62,13 +62,15 @@ def drive(
     rollout_id: str,
     progress: Progress,
     now: Callable[[], float] = time.time,
+    *,
+    clock: Clock = time,
 ) -> Document:
     """Take a rollout on and carry it out until it ends or pauses. NodesLocked, DocumentChanged, and
     what Salt's client raises; then its nodes stay its own, for another driver to go on with."""
     me = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
     kept = documents.load(rollout_id)
     documents.lock(kept.document.nodes, rollout_id, now(), LOCK_S, me)
-    driver = _Driver(documents, nodes, kept=kept, progress=progress, now=now, me=me)
+    driver = _Driver(documents, nodes, kept=kept, progress=progress, now=now, clock=clock, me=me)
     with _renewed(documents, driver, now):
         driver.take_on()
         try:
@@ -102,6 +104,7 @@ class _Driver:
         kept: Kept,
         progress: Progress,
         now: Callable[[], float],
+        clock: Clock,
         me: str,
     ) -> None:
         self._documents = documents
@@ -109,6 +112,7 @@ class _Driver:
         self._kept = kept
         self._progress = progress
         self._now = now
+        self._clock = clock
         self.me = me
 
     @property
@@ -186,7 +190,8 @@ class _Driver:
     def _ask(self, command: Command) -> dict[str, Answer]:
         """By node; each is told as it comes."""
         answers: dict[str, Answer] = {}
-        for node, answer in ask(self._nodes, command, self.document, self._is_overtaken):
+        asked = ask(self._nodes, command, self.document, self._is_overtaken, self._clock)
+        for node, answer in asked:
             answers[node] = answer
             facts = {
                 "node": node,

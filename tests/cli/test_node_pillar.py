@@ -6,6 +6,7 @@ import shutil
 import time
 
 import pytest
+import yaml
 
 from cli import tokens
 from cli.fleet import Fleet
@@ -152,3 +153,20 @@ def test_broken_documents_are_told_and_not_raised(world, tokens_of):
     (world.root / "documents" / "locks.json").write_text("{")
     (world.root / "documents" / "desired.json").write_text("[]")
     assert "problem" in _pillar(world, tokens_of, "web-01")
+
+
+def test_the_masters_files_are_parsed_once_for_all_polls_until_they_change(
+    world, tokens_of, monkeypatch
+):
+    _pillar(world, tokens_of, "web-01")
+    _pillar(world, tokens_of, "db-01")
+    parsed = []
+    load = yaml.load
+    monkeypatch.setattr(yaml, "load", lambda text, kind: parsed.append(text) or load(text, kind))
+    assert _pillar(world, tokens_of, "web-01")["role"] == "web"
+    assert parsed == []
+    nodes = Fleet.load(world.fleet).config.nodes
+    text = nodes.read_text()
+    nodes.write_text(text.replace("role: web", "role: site"))
+    assert _pillar(world, tokens_of, "web-01")["role"] == "site"
+    assert len(parsed) == 1

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from cli import salt_client
-from cli.salt_client import SILENT, MasterRefused, MasterUnreachable, SaltClient
+from cli.salt_client import SILENT, MasterRefused, MasterUnreachable, Return, SaltClient
 
 READY_S = 30
 ANSWER_S = 20.0
@@ -288,3 +288,18 @@ def test_of_salt_only_what_a_client_needs_is_imported():
 def test_salts_transport_uses_nothing_of_the_master():
     source = Path(importlib.util.find_spec("salt.transport.tcp").origin).read_text()
     assert source.count("salt.master") == source.count("import salt.master") == 1
+
+
+def test_more_nodes_than_may_be_asked_at_once_are_asked_in_turns(monkeypatch, tmp_path):
+    turns = []
+
+    def answers(_self, nodes, *_):
+        turns.append(len(nodes))
+        yield Return(nodes[0], data={"ok": True})
+
+    monkeypatch.setattr(SaltClient, "_answers", answers)
+    nodes = [f"web-{number:05}" for number in range(salt_client.AT_ONCE_MAX + 3)]
+    found = list(SaltClient(tmp_path, network=None).call(nodes, "test.ping", {}, ANSWER_S))
+    assert turns == [salt_client.AT_ONCE_MAX, 3]
+    assert sorted(one.node for one in found) == nodes
+    assert sum(one.silent for one in found) == len(nodes) - 2

@@ -1,0 +1,1 @@
+"""Rollouts, measured: beside its peers on one lab, and simulated at size."""
