@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections import Counter
@@ -76,7 +77,7 @@ class Table:
 
     def __init__(self) -> None:
         self._painted_lines = 0
-        self._painted_at = 0.0
+        self._painted_at = -math.inf
         self._waits_for = ""
 
     def event(self, document: Document, event: str, facts: dict[str, Any]) -> None:

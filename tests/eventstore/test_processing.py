@@ -184,7 +184,7 @@ def test_processors_killed_at_any_point_store_everything_once(
     new_node: Callable[..., Any], until: Any
 ):
     """Two processors and a post-processor; the processors get SIGKILL again and again."""
-    node = new_node(lease_s=0.3, attempts_max=1000, claim_packs_max=4, poll_s=0.005, publish_s=0.05)
+    node = new_node(lease_s=1, attempts_max=1000, claim_packs_max=4, poll_s=0.005, publish_s=0.05)
     options = Settings(data=node.data)
     queue = engines.open_queue(options)
     chance = random.Random(7)
