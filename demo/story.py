@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from cli.lab.operate import choose_driver
 from cli.lab.spec import DEFAULT_NODES, REPOSITORY, Lab, load_lab
 from demo.bars import bars_from_swaps
 from demo.check import check, wait_until_drained
+from demo.client import progress, under_load, wait_for
 from demo.evctl import Done, Evctl, UnexpectedExit
 from demo.figures import add_up
 from demo.ledger import read_requests
@@ -50,7 +50,6 @@ RATE = 450
 SERVING_S = 120.0
 LOAD_S_MAX = 300.0
 DRAIN_S = 60.0
-STOP_S = 30.0
 HELP_RUNS = 5
 
 
@@ -222,35 +221,16 @@ class _Teller:
     @contextmanager
     def _load(self) -> Iterator[Path]:
         """The load client runs meanwhile; afterwards it has awaited all its answers."""
-        lab = self._lab()
         ledger = self._setting.folder / f"ledger-{time.time_ns()}"
         port = load_app(self._source.folder / "evctl.yaml").roles["collector"].listen
-        targets = [f"http://{n.address}:{port}" for n in lab.nodes if n.role == "collector"]
-        inside = ("ip", "netns", "exec", lab.network) if lab.driver == "nspawn" else ()
-        client = subprocess.Popen(
-            (
-                *(*inside, sys.executable, "-m", "demo.load", "--quiet"),
-                *("--targets", ",".join(targets), "--out", str(ledger), "--rate", str(RATE)),
-            ),
-            cwd=REPOSITORY,
-            start_new_session=True,
-        )
-        try:
-            _await(lambda: _progress(ledger).get("sent", 0) > 0, 30, "the load client sends")
+        with under_load(self._lab(), port, ledger, RATE):
             yield ledger
-        finally:
-            client.send_signal(signal.SIGTERM)
-            try:
-                client.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                client.kill()
-                client.wait()
 
     def _load_until_enough(self, ledger: Path) -> None:
         wanted = self._setting.requests_min
         _say(f"load goes on until {wanted} requests were sent")
-        _await(lambda: _progress(ledger).get("sent", 0) >= wanted, LOAD_S_MAX, "enough requests")
-        view = _progress(ledger)
+        wait_for(lambda: progress(ledger).get("sent", 0) >= wanted, LOAD_S_MAX, "enough requests")
+        view = progress(ledger)
         _say(f"{view['sent']} requests, {view['failed']} failed, p99 {view['p99_ms']} ms")
 
     @contextmanager
@@ -333,23 +313,6 @@ class _Teller:
             )
             times.append(time.monotonic() - began)
         return round(min(times), 3)
-
-
-def _progress(ledger: Path) -> dict[str, Any]:
-    """What the load client last said of itself; empty before it said anything."""
-    try:
-        view: dict[str, Any] = json.loads((ledger / "progress.json").read_text())
-    except FileNotFoundError:
-        return {}
-    return view
-
-
-def _await(true: Callable[[], bool], limit_s: float, what: str) -> None:
-    deadline = time.monotonic() + limit_s
-    while not true():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {limit_s:.0f} s: {what}")
-        time.sleep(0.1)
 
 
 def _chapter(title: str) -> None:

@@ -3,11 +3,14 @@ on serving. The app is a foreign one: the toolkit knows nothing of it but its ev
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +20,11 @@ from cli.lab import operate, traces
 from cli.lab.spec import REPOSITORY, Lab
 from demo.evctl import Done, Evctl
 from demo.probe import answers
+from faults.play import play_one
+from faults.scene import Scene
+from faults.table import FAULTS
 from tests.cli.conftest import WITHOUT_RIGHTS
+from tests.contracts.http_load import get
 from tests.fleet.nobody import as_nobody
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(300)]
@@ -262,6 +269,32 @@ def test_of_two_rollouts_of_the_same_nodes_the_second_is_refused(fleet: Fleet) -
     assert {(facts["rollout"], facts["desired"]) for facts in known.values()} == {(None, new)}
     assert fleet.evctl("rollback", holder, "--yes").result["swaps"] == 2
     assert fleet.serving() == before
+
+
+@pytest.mark.parametrize("name", ["driver-killed-going-back", "registry-gone-after-fetching"])
+def test_a_sample_of_the_faults(fleet: Fleet, name: str) -> None:
+    """`make faults` plays all of them, on machines and under its own load."""
+    base, good = fleet.serving()["web-01"], fleet.release("1.1.0")
+    scene = Scene(fleet.lab.root, fleet.evctl, "role:web", base, good, fleet.release)
+    fault = next(fault for fault in FAULTS if fault.name == name)
+    over = threading.Event()
+    with ThreadPoolExecutor(1) as executor:
+        asking = executor.submit(statuses_until, over, fleet.lab.node("web-01").address)
+        try:
+            row = play_one(scene, fault)
+        finally:
+            over.set()
+        statuses = asking.result()
+    assert (row.broke, row.state) == ("", *fault.ends)
+    assert set(statuses) == {200}
+    assert fleet.serving() == {"web-01": base, "web-02": base}
+
+
+def statuses_until(over: threading.Event, host: str) -> list[int]:
+    statuses = []
+    while not over.wait(0.02):
+        statuses.append(asyncio.run(get(host, PORT, "/"))[0])
+    return statuses
 
 
 def test_old_releases_leave_the_nodes_and_what_is_needed_stays(fleet: Fleet) -> None:
