@@ -42,7 +42,7 @@ simulate: $(VENV)/ready
 # What goes wrong during rollouts, on a lab under load, half an hour: a table, and
 # build/rollout-faults.json. NAMES="two-operators disk-full" plays only these.
 faults: $(VENV)/ready machines
-	$(if $(filter process,$(DRIVER)),,$(call debian,nftables))
+	$(if $(filter process,$(DRIVER)),,$(call debian,nftables libfaketime))
 	$(BIN)/python -m faults --driver $(DRIVER) $(NAMES)
 
 lint: $(VENV)/ready

@@ -22,6 +22,8 @@ SILENT = "unreachable"
 # How long a node may take to say that it is at work on a job, before it counts as silent.
 ALIVE_S = 5
 POLL_S = 0.01
+# It goes on about options of its own command.
+SALTS_OWN_ADVICE = "You may need to run your command"
 
 
 class MasterUnreachable(EvctlError):
@@ -168,7 +170,7 @@ def enter_network(network: str | None) -> None:
 def unreachable(why: object) -> MasterUnreachable:
     return MasterUnreachable(
         "the Salt master doesn't answer",
-        why=str(why).strip() or "no answer in time",
+        why=str(why).partition(SALTS_OWN_ADVICE)[0].strip() or "no answer in time",
         next_step="systemctl status salt-master; in a lab: evctl lab up",
     )
 

@@ -35,23 +35,27 @@ def main() -> int:
     if unknown := ", ".join(set(given.names) - set(names)):
         parser.error(f"no such fault: {unknown}: one of {', '.join(names)}")
     chosen = [fault for fault in FAULTS if not given.names or fault.name in given.names]
-    driver, why = choose_driver(given.driver)
+    driver, why_driver = choose_driver(given.driver)
+    not_run = {fault.name: why for fault in chosen if (why := fault.obstacle(driver))}
     playing = Playing(driver, REPOSITORY / "build/faults")
     try:
-        rows = playing.play(chosen)
+        rows = playing.play([fault for fault in chosen if fault.name not in not_run])
     except (UnexpectedExit, TimeoutError, EvctlError, EventStoreError) as error:
         print(f"the run broke off: {error}", file=sys.stderr)
         return 1
     facts = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "driver": driver,
-        "why_driver": why,
+        "why_driver": why_driver,
         "cores": os.cpu_count(),
+        "not_run": not_run,
     }
     written = REPOSITORY / "build/rollout-faults.json"
     written.write_text(json.dumps(document(rows, facts), indent=1) + "\n")
     for line in table(rows):
         print(line)
+    for name, obstacle in not_run.items():
+        print(f"? {name:32}not run: {obstacle}")
     print(f"written to {_shown(written)}", file=sys.stderr)
     return 0 if all(row.ok for row in rows) else 1
 

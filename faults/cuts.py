@@ -6,6 +6,7 @@ either side. Its clients still reach it: that nobody hears of its swap is no rea
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +25,10 @@ FLAP_S = 0.7
 COMMAND_S = 30
 CANARY, LAST = "collector-01", "collector-02"
 TOLERANT = ("--max-unreachable", "1")
+
+
+def missing() -> str:
+    return "" if shutil.which("nft") else "nft is not installed (apt-get install nftables)"
 
 
 def commands(network: str, way: Way) -> list[tuple[str, ...]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from cli.lab.spec import DriverName
 from faults.scene import Scene
 
 
@@ -33,10 +34,18 @@ class Outcome:
 @dataclass(frozen=True)
 class Fault:
     """ends: the states in which its rollout may end. play: does it, at a fleet that serves the
-    scene's base, and raises what must not happen. machines: it needs nodes that are machines."""
+    scene's base, and raises what must not happen. machines: it needs nodes that are machines.
+    missing: what this machine lacks for it, in words."""
 
     name: str
     says: str
     ends: tuple[str, ...]
     play: Callable[[Scene], Outcome]
     machines: bool = False
+    missing: Callable[[], str] = str
+
+    def obstacle(self, driver: DriverName) -> str:
+        """Why it can't be played with this driver here; "" when it can."""
+        if self.machines and driver != "nspawn":
+            return "it needs nodes that are machines"
+        return self.missing()

@@ -59,6 +59,7 @@ def _cuts() -> Iterator[Fault]:
             before,
             cuts.before_its_swap(way),
             machines=True,
+            missing=cuts.missing,
         )
         yield Fault(
             f"cut-{way}-during",
@@ -66,6 +67,7 @@ def _cuts() -> Iterator[Fault]:
             during,
             cuts.during_its_swap(way),
             machines=True,
+            missing=cuts.missing,
         )
         yield Fault(
             f"cut-{way}-after",
@@ -73,6 +75,7 @@ def _cuts() -> Iterator[Fault]:
             CONVERGED,
             cuts.after_its_swap(way),
             machines=True,
+            missing=cuts.missing,
         )
 
 
@@ -118,6 +121,7 @@ def _clocks() -> Iterator[Fault]:
             CONVERGED,
             clock.wrong(off_by),
             machines=True,
+            missing=clock.missing,
         )
 
 

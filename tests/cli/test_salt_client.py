@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from cli import salt_client
-from cli.salt_client import SILENT, MasterRefused, MasterUnreachable, SaltClient
+from cli.salt_client import SILENT, MasterRefused, MasterUnreachable, SaltClient, unreachable
 
 READY_S = 30
 ANSWER_S = 20.0
@@ -288,3 +288,8 @@ def test_of_salt_only_what_a_client_needs_is_imported():
 def test_salts_transport_uses_nothing_of_the_master():
     source = Path(importlib.util.find_spec("salt.transport.tcp").origin).read_text()
     assert source.count("salt.master") == source.count("import salt.master") == 1
+
+
+def test_why_a_master_does_not_answer_is_told_without_the_options_of_salts_own_command():
+    error = unreachable("Salt request timed out. You may need to run your command with `--async`.")
+    assert error.why == "Salt request timed out."

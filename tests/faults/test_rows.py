@@ -112,6 +112,13 @@ def test_every_fault_has_a_name_of_its_own_and_its_row_in_the_docs():
     assert [name for name in written if name in names] == names
 
 
+def test_what_cannot_be_played_here_says_why():
+    needs_machines = next(fault for fault in FAULTS if fault.machines)
+    assert needs_machines.obstacle("process") == "it needs nodes that are machines"
+    lacks = replace(FAULTS[0], missing=lambda: "no such tool here")
+    assert (FAULTS[0].obstacle("process"), lacks.obstacle("nspawn")) == ("", "no such tool here")
+
+
 def test_one_way_the_node_hears_its_master():
     def hooks(way: str) -> list[str]:
         return [" ".join(words[10:]) for words in commands("net", way) if "rule" in words]
