@@ -46,9 +46,9 @@ def _step(line: Line) -> tuple[str, ...]:
     return (line.get("event", ""), *sorted(line.get("nodes", ())))
 
 
-def killed_in_a_swap(scene: Scene) -> Outcome:
-    """With the lease that drivers have: a minute, after which anyone may resume."""
-    running = scene.begin(scene.good)
+def killed_in_a_swap(scene: Scene, *, short_lease: bool = False) -> Outcome:
+    """Anyone may resume when its lease is over."""
+    running = scene.begin(scene.good, short_lease=short_lease)
     running.until_event("swap")
     running.kill()
     scene.wait_until_free(running.rollout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,10 @@ LAB = "faults"
 ALL_ROLES = "role:collector,role:processor,role:postprocessor"
 RATE = 150
 DRAIN_S = 120.0
+WRONG = (
+    *(UnexpectedExit, EndedEarly, TimeoutError, AssertionError, EvctlError),
+    *(OSError, subprocess.SubprocessError),
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Playing:
             ledger = self.folder / f"ledger-{time.time_ns()}"
             port = load_app(scene.evctl.folder / "evctl.yaml").roles["collector"].listen
             with under_load(scene.lab, port, ledger, RATE):
-                rows = [play_one(scene, fault) for fault in faults]
+                rows = list(_play_all(scene, faults))
             data = scene.lab.data.as_uri()
             _say(f"drained in {wait_until_drained(data, DRAIN_S):.1f} s")
             collectors = [node.id for node in scene.lab.nodes if node.role == "collector"]
@@ -63,30 +68,43 @@ class Playing:
             evctl("lab", "down", "--name", LAB)
 
 
+def _play_all(scene: Scene, faults: Sequence[Fault]) -> Iterator[Row]:
+    """One after the other, as long as the fleet can be brought back."""
+    for fault in faults:
+        row = play_one(scene, fault)
+        yield row
+        if row.left_behind:
+            _say(f"no further fault is played: {row.left_behind}")
+            return
+
+
 def play_one(scene: Scene, fault: Fault) -> Row:
-    """What it must come to is waited for; then the fleet is as it was before."""
+    """What it must come to is waited for; then the fleet is brought back to what it was before."""
     _say(f"── {fault.name}: {fault.says}")
     began_t, began = time.time(), time.monotonic()
-    outcome, broke = Outcome("broke off", {}), ""
+    outcome, broke, left_behind = Outcome("broke off", {}), "", ""
     try:
         outcome = fault.play(scene)
         scene.wait_until_served(outcome.serves)
-    except (UnexpectedExit, EndedEarly, TimeoutError, AssertionError, EvctlError) as error:
+    except WRONG as error:
         broke = str(error)
     seconds = time.monotonic() - began
-    scene.restore()
-    row = Row(
+    try:
+        scene.restore()
+    except WRONG as error:
+        left_behind = f"the fleet could not be brought back: {error}"
+    _say(f"── {fault.name}: {broke or outcome.state} · {seconds:.1f} s")
+    return Row(
         fault.name,
         fault.ends,
         outcome.state,
         seconds,
         began_t,
         time.time(),
-        broke,
-        outcome.own,
+        broke=broke,
+        left_behind=left_behind,
+        own=outcome.own,
     )
-    _say(f"── {fault.name}: {broke or outcome.state} · {seconds:.1f} s")
-    return row
 
 
 def _say(line: str) -> None:

@@ -13,7 +13,8 @@ from faults.fault import Own
 @dataclass
 class Row:
     """One fault as it was played, between two moments (Unix seconds). seconds: until every node
-    served what it must. broke: why it didn't go as it must, "" when it did.
+    served what it must. broke: why it didn't go as it must; left_behind: why the fleet is not what
+    it was before; "" when all is well.
 
     What a fault breaks itself counts apart: requests_cut of those that reached a node in the
     seconds when its own power was cut or its release was the bad one, and events_swallowed by it.
@@ -26,6 +27,7 @@ class Row:
     from_t: float
     to_t: float
     broke: str = ""
+    left_behind: str = ""
     own: Sequence[Own] = field(default_factory=tuple)
     requests_sent: int = 0
     requests_failed: int = 0
@@ -37,18 +39,22 @@ class Row:
     @property
     def ok(self) -> bool:
         lost = self.requests_failed or self.events_lost
-        return not (self.broke or lost) and self.state in self.ends and self.requests_sent > 0
+        return (
+            not (self.broke or self.left_behind or lost)
+            and self.state in self.ends
+            and self.requests_sent > 0
+        )
 
     def to_json(self) -> dict[str, Any]:
-        hidden = ("ends", "from_t", "to_t", "own", "broke")
+        hidden = ("ends", "from_t", "to_t", "own", "broke", "left_behind")
         kept = {key: value for key, value in asdict(self).items() if key not in hidden}
         said = {"why": self.why()} if not self.ok else {}
         return kept | {"seconds": round(self.seconds, 1), "ok": self.ok} | said
 
     def why(self) -> str:
         """What is wrong with it, in words."""
-        if self.broke:
-            return self.broke
+        if self.broke or self.left_behind:
+            return "; ".join(filter(None, (self.broke, self.left_behind)))
         if self.state not in self.ends:
             return f"it ended as {self.state}, not {' or '.join(self.ends)}"
         if not self.requests_sent:

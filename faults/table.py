@@ -18,7 +18,7 @@ WAYS: tuple[Way, ...] = ("one-way", "both-ways", "flapping")
 def _drivers() -> Iterator[Fault]:
     yield Fault(
         "driver-killed-at-every-step",
-        "each driver is killed at the first line that none before it was killed at",
+        "each driver is killed at the first step that none before it was killed at",
         CONVERGED,
         drivers.killed_at_every_step,
     )

@@ -58,7 +58,9 @@ def test_a_row_is_not_ok_with_a_failed_request_or_a_lost_event_or_another_end_or
     assert other.why() == "it ended as failed, not converged"
     broke = counted(replace(ROW, broke="web-01 serves nothing"), request(150.0, 0))
     assert broke.why() == "web-01 serves nothing"
-    assert not any(row.ok for row in (failed, lost, other, broke, replace(ROW)))
+    left = counted(replace(ROW, left_behind="web-01 is off"), request(150.0, 0))
+    assert left.why() == "web-01 is off"
+    assert not any(row.ok for row in (failed, lost, other, broke, left, replace(ROW)))
 
 
 def test_what_is_the_faults_own_is_of_its_node_and_its_seconds_only():
