@@ -38,7 +38,8 @@ def wrong_clock(scene: Scene, off_by: str) -> Iterator[None]:
 
 
 def wrong(off_by: str) -> Callable[[Scene], Outcome]:
-    """There and back, and the new generation's clock is as wrong."""
+    """There and back, and the new generation's clock is as wrong. Once the clock is right, there
+    again: so that no generation is left whose clock is wrong."""
 
     def play(scene: Scene) -> Outcome:
         with wrong_clock(scene, off_by):
@@ -48,6 +49,7 @@ def wrong(off_by: str) -> Callable[[Scene], Outcome]:
             scene.evctl("rollback", "--yes")
             scene.wait_until_served(scene.everywhere(scene.base))
         wait_for(lambda: all(scene.serving().values()), RETURN_S, "the node is heard again")
-        return Outcome(done.result["state"], scene.everywhere(scene.base))
+        scene.roll_out(scene.good)
+        return Outcome(done.result["state"], scene.everywhere(scene.good))
 
     return play

@@ -40,10 +40,9 @@ class Scene:
             raise FileNotFoundError(f"the lab at {self.lab_root} has gone")
         return lab
 
-    def everywhere(self, release: str, **other: str) -> dict[str, str]:
-        """Every node on this release, but for those that are named (`-` as `_`)."""
-        nodes = dict.fromkeys((node.id for node in self.lab.nodes), release)
-        return nodes | {name.replace("_", "-"): kept for name, kept in other.items()}
+    def everywhere(self, release: str) -> dict[str, str]:
+        """Every node on this release."""
+        return dict.fromkeys((node.id for node in self.lab.nodes), release)
 
     def lab_up(self, *arguments: str) -> Done:
         """Whatever of the lab is off, or isn't there yet, comes on."""

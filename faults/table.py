@@ -52,7 +52,7 @@ def _cuts() -> Iterator[Fault]:
     for way in WAYS:
         # One that flaps may be heard at the right moment, or not.
         before = (*PARTIAL, *CONVERGED) if way == "flapping" else PARTIAL
-        during = (*PARTIAL, *CONVERGED) if way == "flapping" else PARTIAL
+        during = (*before, *ROLLED_BACK) if way == "flapping" else PARTIAL
         yield Fault(
             f"cut-{way}-before",
             f"{cuts.LAST} is cut off from its master from before the rollout to its end",
