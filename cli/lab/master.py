@@ -31,7 +31,6 @@ def config(lab: Lab, user: str) -> dict[str, object]:
         "module_dirs": [str(REPOSITORY / "salt")],
         "worker_threads": 3,
         "timeout": 3,
-        "gather_job_timeout": 2,
         "zmq_backlog": 1000,
         "ping_on_rotate": False,
         "log_level_logfile": "warning",

@@ -12,6 +12,7 @@ Attributes of aiohttp's that begin with _ are those of the version that the lock
 
 import asyncio
 import contextlib
+import select
 from collections.abc import Awaitable, Callable
 from itertools import chain
 from typing import cast
@@ -276,15 +277,23 @@ class Connection(OneTask):
 
     def _cut_without_a_head(self) -> None:
         self._head_late = None
-        if self._held and not self._unread:  # whether it has begun to send one is not known
+        if not self._unread and self._something_waits():
             self._head_late = self._loop.call_later(self._head_s, self._cut_without_a_head)
         elif self._waits_for_a_head():
             self._cut()
 
     def _process_keepalive(self) -> None:
-        if self._held:  # whether it is idle is not known
+        if self._something_waits():
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
+
+    def _something_waits(self) -> bool:
+        """Whether more has come than was read: nothing is read just now, or the loop is late."""
+        if self.transport is None or self.transport.is_closing():
+            return False
+        come = select.poll()
+        come.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(come.poll(0))
 
     def _cut(self) -> None:
         # close() would wait until the client has taken what is still to be written to it.

@@ -61,6 +61,15 @@ async def during_a_long_turn_of_the_loop(_: Connection, reader, writer) -> None:
     await served(reader, writer, b"")
 
 
+async def let_go_of_just_before_the_clock_is_looked_at(connection: Connection, reader, writer) -> None:  # type: ignore[no-untyped-def]
+    await served(reader, writer, REQUEST)
+    connection.hold()
+    writer.write(REQUEST)
+    asyncio.get_running_loop().call_soon(connection.go_on)
+    time.sleep(2 * SHORT_S)
+    await served(reader, writer, b"")
+
+
 async def idle(_: Connection, reader, writer) -> None:  # type: ignore[no-untyped-def]
     await served(reader, writer, REQUEST)
     assert await asyncio.wait_for(reader.read(), 30) == b""
@@ -73,6 +82,7 @@ async def idle(_: Connection, reader, writer) -> None:  # type: ignore[no-untype
         held_before_its_first_request,
         held_between_requests,
         during_a_long_turn_of_the_loop,
+        let_go_of_just_before_the_clock_is_looked_at,
         idle,
     ],
 )
