@@ -11,6 +11,7 @@ from cli.fleet import Fleet
 from cli.output import Output, json_option, yes_option
 from cli.ranges import counted, is_whole_fleet, nodes_in
 from cli.rollout import report
+from cli.rollout.decide import wanted
 from cli.rollout.document import FINAL, Document
 from cli.rollout.errors import NothingToRollBack, WrongState
 
@@ -58,10 +59,15 @@ def rollback(
         )
     nodes = fleet.nodes()
     chosen = set(nodes_in(expression, nodes, Asked(fleet))) if expression else set(undone.nodes)
+    left = wanted(undone)
     before = {
         node: record.before
         for node, record in undone.nodes.items()
-        if node in chosen and node in nodes and record.before and record.swap
+        if node in chosen
+        and node in nodes
+        and record.before
+        # One that was off has come along since, or will when it returns.
+        and (record.swap or left.get(node) == record.to)
     }
     if not before:
         raise NothingToRollBack(
