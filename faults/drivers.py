@@ -52,7 +52,7 @@ def killed_in_a_swap(scene: Scene, *, short_lease: bool = False) -> Outcome:
     running.until_event("swap")
     running.kill()
     scene.wait_until_free(running.rollout)
-    scene.evctl("rollout", "resume", running.rollout)
+    scene.evctl("rollout", "resume", running.rollout, expect=None)
     return Outcome(scene.document(running.rollout).state, scene.everywhere(scene.good))
 
 

@@ -48,8 +48,9 @@ def gone_once_they_have_it(scene: Scene) -> Outcome:
     with _gone(scene.lab.registry):
         running.end()
         state = scene.document(running.rollout).state
-        scene.wait_until_served(scene.everywhere(scene.good))
-        scene.evctl("rollback", "--yes")
+        if state == "converged":
+            scene.wait_until_served(scene.everywhere(scene.good))
+            scene.evctl("rollback", "--yes")
     return Outcome(state, scene.everywhere(scene.base))
 
 

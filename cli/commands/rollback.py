@@ -59,15 +59,13 @@ def rollback(
         )
     nodes = fleet.nodes()
     chosen = set(nodes_in(expression, nodes, Asked(fleet))) if expression else set(undone.nodes)
-    left = wanted(undone)
+    # One that was away comes along by itself, without having been asked to swap.
+    came_along = wanted(undone)
     before = {
         node: record.before
         for node, record in undone.nodes.items()
-        if node in chosen
-        and node in nodes
-        and record.before
-        # One that was off has come along since, or will when it returns.
-        and (record.swap or left.get(node) == record.to)
+        if node in chosen and node in nodes and record.before
+        if record.swap or came_along.get(node) == record.to
     }
     if not before:
         raise NothingToRollBack(
