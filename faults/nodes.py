@@ -63,7 +63,7 @@ def joins_in_the_middle(scene: Scene) -> Outcome:
     """It asks its channel what to run: the rollout is not for it (docs/decisions/0011)."""
     running = scene.begin(scene.good)
     running.until_event("swap")
-    joining = threading.Thread(target=scene.lab_up, args=("--nodes", NEW))
+    joining = threading.Thread(target=scene.lab_up, args=((NEW,),))
     joining.start()
     running.end()
     joining.join()

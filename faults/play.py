@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from faults.fault import Fault, Outcome
 from faults.releases import Releases
 from faults.rows import Row, count
 from faults.running import EndedEarly
-from faults.scene import Scene
+from faults.scene import Scene, say
 
 LAB = "faults"
 ALL_ROLES = "role:collector,role:processor,role:postprocessor"
@@ -47,7 +46,7 @@ class Playing:
             with under_load(scene.lab, port, ledger, RATE):
                 rows = list(_play_all(scene, faults))
             data = scene.lab.data.as_uri()
-            _say(f"drained in {wait_until_drained(data, DRAIN_S):.1f} s")
+            say(f"drained in {wait_until_drained(data, DRAIN_S):.1f} s")
             collectors = [node.id for node in scene.lab.nodes if node.role == "collector"]
             count(rows, read_requests(ledger), seen(ledger, data), collectors)
             return rows
@@ -74,13 +73,13 @@ def _play_all(scene: Scene, faults: Sequence[Fault]) -> Iterator[Row]:
         row = play_one(scene, fault)
         yield row
         if row.left_behind:
-            _say(f"no further fault is played: {row.left_behind}")
+            say(f"no further fault is played: {row.left_behind}")
             return
 
 
 def play_one(scene: Scene, fault: Fault) -> Row:
     """What it must come to is waited for; then the fleet is brought back to what it was before."""
-    _say(f"── {fault.name}: {fault.says}")
+    say(f"── {fault.name}: {fault.says}")
     began_t, began = time.time(), time.monotonic()
     outcome, broke, left_behind = Outcome("broke off", {}), "", ""
     try:
@@ -94,7 +93,7 @@ def play_one(scene: Scene, fault: Fault) -> Row:
         scene.restore()
     except WRONG as error:
         left_behind = f"the fleet could not be brought back: {error}"
-    _say(f"── {fault.name}: {broke or outcome.state} · {seconds:.1f} s")
+    say(f"── {fault.name}: {broke or outcome.state} · {seconds:.1f} s")
     return Row(
         fault.name,
         fault.ends,
@@ -106,7 +105,3 @@ def play_one(scene: Scene, fault: Fault) -> Row:
         left_behind=left_behind,
         own=outcome.own,
     )
-
-
-def _say(line: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)

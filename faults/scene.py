@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cli.fleet import Fleet
+from cli.lab import operate
 from cli.lab.spec import Lab, load_lab
 from cli.rollout.document import FINAL, Document
 from cli.rollout.documents import Documents
@@ -18,6 +21,7 @@ from faults.running import Running
 # "Within a minute of its return", and what a busy machine adds to it.
 RETURN_S = 180.0
 LEASE_S = 120.0
+COMMAND_S = 60
 
 
 @dataclass
@@ -44,15 +48,16 @@ class Scene:
         """Every node on this release."""
         return dict.fromkeys((node.id for node in self.lab.nodes), release)
 
-    def lab_up(self, *arguments: str) -> Done:
-        """Whatever of the lab is off, or isn't there yet, comes on."""
-        return self.evctl("lab", "up", "--name", self.lab.name, *arguments)
+    def lab_up(self, nodes: tuple[str, ...] | None = None) -> None:
+        """Whatever of the lab is off comes on, and so do nodes that it hasn't got yet."""
+        operate.up(self.lab_root, self.lab.name, "auto", nodes, say)
 
     def power_off(self, node: str) -> None:
-        self.evctl("lab", "kill", "--name", self.lab.name, node)
+        operate.power_off(self.lab, node)
 
     def on_node(self, node: str, script: str) -> None:
-        self.evctl.on_node(self.lab.name, node, "sh", "-c", script)
+        command = operate.inside(self.lab, node, ("sh", "-c", script))
+        subprocess.run(command, capture_output=True, timeout=COMMAND_S, check=True)
 
     def roll_out(self, to: str, *options: str, expect: int | None = 0) -> Done:
         return self.evctl(*self.rollout_command(to, *options), expect=expect)
@@ -110,3 +115,8 @@ class Scene:
                 self.evctl("rollout", "abort", rollout, "--yes", expect=None)
         wait_for(lambda: all(self.serving().values()), RETURN_S, "every node answers")
         self.roll_out(self.base, "--canary", "0", "--bake", "0")
+
+
+def say(line: str) -> None:
+    """Progress, with its time."""
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
