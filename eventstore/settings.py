@@ -38,7 +38,7 @@ class Settings:
     header_s: float = _bounded(10, 0.05, 300)
     answer_s: float = _bounded(10, 0.05, 300)
     connections_max: int = _bounded(8192, 1, 60_000)
-    receiving_bytes_max: int = _bounded(24 << 20, 1 << 16, 1 << 30)
+    receiving_bytes_max: int = _bounded(16 << 20, 1 << 16, 1 << 30)
     waiting_requests_max: int = _bounded(4096, 1, 100_000)
     waiting_bytes_max: int = _bounded(32 << 20, 1, 1 << 30)
     pack_bytes_max: int = _bounded(1 << 20, 1, 32 << 20)

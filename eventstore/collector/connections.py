@@ -45,17 +45,18 @@ class Connections(Server):
         self.count = 0
         self._unread = 0
         self._reading = True
-        self._when_not_full: Callable[[], None] | None = None
+        self._when_admitting: Callable[[], None] | None = None
 
     def __call__(self) -> "Connection":
         return Connection(self, self._settings, self._loop)
 
-    def admits(self, when_not_full: Callable[[], None]) -> bool:
-        """Whether there may be one more; it counts from now on. If not, it is told once when."""
-        if self.count < self._settings.connections_max:
+    def admits(self, when_admitting: Callable[[], None]) -> bool:
+        """Whether there may be one more; it counts from now on. If not, it is told once when to
+        ask again. What a new one sends is read before anything can hold it: none at that bound."""
+        if self._reading and self.count < self._settings.connections_max:
             self.count += 1
             return True
-        self._when_not_full = when_not_full
+        self._when_admitting = when_admitting
         return False
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
@@ -65,9 +66,7 @@ class Connections(Server):
     def gone(self) -> None:
         """One that was admitted has ended."""
         self.count -= 1
-        if self._when_not_full is not None:
-            tell, self._when_not_full = self._when_not_full, None
-            tell()
+        self._tell_to_ask_again()
 
     def came(self, connection: "Connection", size: int) -> None:
         """Bytes that no handler has read yet."""
@@ -89,6 +88,12 @@ class Connections(Server):
         self._reading = True
         for one in self.connections:
             cast(Connection, one).go_on()
+        self._tell_to_ask_again()
+
+    def _tell_to_ask_again(self) -> None:
+        if self._when_admitting is not None:
+            tell, self._when_admitting = self._when_admitting, None
+            tell()
 
 
 class Connection(OneTask):

@@ -19,7 +19,7 @@ from aiohttp.web import Server
 from eventstore.collector.connections import Connections
 
 log = logging.getLogger("eventstore.drain")
-ACCEPTED_A_TURN = 64  # the other generation, and what this loop has to do, get their turns too
+ACCEPTED_A_TURN = 16  # the other generation, and what this loop has to do, get their turns too
 OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 OUT_OF_FILES_PAUSE_S = 0.1
 LOOK_S = 0.02

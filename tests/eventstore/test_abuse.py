@@ -21,9 +21,10 @@ NewNode = Callable[..., Any]
 MORE_KIB_MAX = 64 << 10
 SHORT = {
     "header_s": 1,
-    "body_s": 1,
+    "body_s": 3,
     "answer_s": 1,
     "keep_alive_s": 2,
+    "commit_s": 60,  # the machine may be busy: this is not about the queue
     "endpoints": [{"path": "/v1/events"}, {"path": "/other", "tenant": "other"}],
 }
 

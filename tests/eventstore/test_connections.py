@@ -10,7 +10,7 @@ import pytest
 import uvloop
 from aiohttp.web import BaseRequest, Response
 
-from eventstore.collector.connections import Connection, Connections
+from eventstore.collector.connections import UNREAD_BYTES_MAX, Connection, Connections
 from eventstore.settings import Settings
 
 SHORT_S = 0.2
@@ -21,6 +21,21 @@ NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
 async def answer(_request: BaseRequest) -> Response:
     return Response(text="served")
+
+
+def test_at_the_bound_of_unread_bytes_no_connection_is_admitted() -> None:
+    asyncio.run(a_server_at_its_bound())
+
+
+async def a_server_at_its_bound() -> None:
+    server = Connections(answer, lambda why: Response(text=why), Settings())
+    connection, told = Connection(server, Settings(), asyncio.get_running_loop()), asyncio.Event()
+    server.came(connection, UNREAD_BYTES_MAX + 1)
+    assert not server.admits(told.set)
+    assert not told.is_set()
+    server.taken(UNREAD_BYTES_MAX + 1)
+    assert told.is_set()
+    assert server.admits(told.set)
 
 
 async def with_a_connection(scenario: Scenario, kind: type[Connection] = Connection) -> None:
@@ -61,7 +76,7 @@ async def during_a_long_turn_of_the_loop(_: Connection, reader, writer) -> None:
     await served(reader, writer, b"")
 
 
-async def let_go_of_just_before_the_clock_is_looked_at(connection: Connection, reader, writer) -> None:  # type: ignore[no-untyped-def]
+async def let_go_of_before_the_clock(connection: Connection, reader, writer) -> None:  # type: ignore[no-untyped-def]
     await served(reader, writer, REQUEST)
     connection.hold()
     writer.write(REQUEST)
@@ -82,7 +97,7 @@ async def idle(_: Connection, reader, writer) -> None:  # type: ignore[no-untype
         held_before_its_first_request,
         held_between_requests,
         during_a_long_turn_of_the_loop,
-        let_go_of_just_before_the_clock_is_looked_at,
+        let_go_of_before_the_clock,
         idle,
     ],
 )
