@@ -39,7 +39,7 @@ powercut: $(VENV)/ready
 simulate: $(VENV)/ready
 	SIMULATE_RUNS=$(RUNS) $(BIN)/python -m pytest -rP -n 2 tests/rollout/test_simulation.py
 
-# What goes wrong during rollouts, on a lab under load, half an hour: a table, and
+# What goes wrong during rollouts, on a lab under load, some forty minutes: a table, and
 # build/rollout-faults.json. NAMES="two-operators disk-full" plays only these.
 faults: $(VENV)/ready machines
 	$(if $(filter process,$(DRIVER)),,$(call debian,nftables libfaketime))
