@@ -11,12 +11,12 @@ CYCLES ?= 50
 RUNS ?= 1000000
 NAMES ?=
 
-.PHONY: demo test faults bench bench-growth fuzz powercut simulate lint machines browser tracker lock clean
+.PHONY: demo test faults bench bench-growth fuzz powercut simulate lint machines browser tracker engines lock clean
 
 demo: $(VENV)/ready machines
 	$(BIN)/python -m demo --driver $(DRIVER)
 
-test: lint machines browser tracker
+test: lint machines browser tracker engines
 	$(BIN)/python -m pytest -p tests.shares -n 2 --dist loadscope --no-loadscope-reorder
 
 # A table on the terminal, and build/bench.json. The usual glue, its baseline, needs a real Redis.
@@ -77,6 +77,15 @@ tracker:
 	@if command -v npm >/dev/null; then npm --prefix tests/browser ci --no-audit --no-fund --silent \
 	  || echo "the browser's tracker could not be installed" >&2; \
 	fi
+
+# The real engines that the tests of SQS and DynamoDB run on; without Java or Maven they say "not run".
+engines: $(VENV)/ready
+	@command -v mvn >/dev/null && command -v javac >/dev/null || $(MAKE) --no-print-directory java
+	@$(BIN)/python -m tests.aws.fetch
+
+.PHONY: java
+java:
+	$(call debian,default-jdk-headless maven)
 
 # Exact versions with hashes and no download addresses; one resolution (dev) binds the others.
 lock: $(VENV)/ready

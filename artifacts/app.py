@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from artifacts.errors import EvctlError
-from artifacts.gates import read_gate
+from artifacts.gates import ALL, NONE, PROBE, read_gate
 from artifacts.windows import check_window
 
 FILE = "evctl.yaml"
@@ -34,10 +34,16 @@ class AppError(EvctlError):
 
 @dataclass(frozen=True)
 class Tool:
-    """What a role can be asked with: `evctl NAME …` runs command on one of its nodes."""
+    """What a role can be asked with: `evctl NAME …` runs command on one of its nodes. probe: with
+    which arguments it tells after each wave of a rollout whether the app as a whole works."""
 
     command: tuple[str, ...]
     says: str
+    probe: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {"command": list(self.command), "says": self.says}
+        return facts | ({"probe": list(self.probe)} if self.probe else {})
 
 
 @dataclass(frozen=True)
@@ -63,10 +69,10 @@ class Role:
         for key in ("serving_min", "gates"):
             if not facts[key]:
                 del facts[key]
-        tools = facts.pop("tools")
-        for tool in tools.values():
-            tool["command"] = list(tool["command"])
-        return facts | ({"tools": tools} if tools else {})
+        facts["tools"] = {name: tool.to_json() for name, tool in self.tools.items()}
+        if not self.tools:
+            del facts["tools"]
+        return facts
 
 
 @dataclass(frozen=True)
@@ -160,6 +166,9 @@ class _Reader:
                         f"roles.{role.name}.tools.{tool}", f"is a tool of {offered[tool]} too"
                     )
                 offered[tool] = role.name
+        probes = [t for role in read.values() for t, tool in role.tools.items() if tool.probe]
+        if len(probes) > 1:
+            raise self._wrong("roles", f"has more than one probe: of {' and '.join(probes)}")
         return read
 
     def _role(self, name: str, raw: object) -> Role:
@@ -192,8 +201,10 @@ class _Reader:
     def _gates(self, facts: dict[str, Any], where: str) -> dict[str, dict[str, Any]]:
         gates = self._mapping(facts.get("gates", {}), where)
         for name, raw in gates.items():
-            if not _NAME.fullmatch(name) or name == "all":
-                raise self._wrong(f"{where}.{name}", "must be a lower-case name, and not `all`")
+            if not _NAME.fullmatch(name) or name in (ALL, NONE, PROBE):
+                raise self._wrong(
+                    f"{where}.{name}", f"must be a lower-case name, not {ALL}, {NONE} or {PROBE}"
+                )
             try:
                 read_gate(name, self._mapping(raw, f"{where}.{name}"))
             except ValueError as error:
@@ -206,7 +217,7 @@ class _Reader:
             if not _NAME.fullmatch(name):
                 raise self._wrong(f"{where}.{name}", "must be a lower-case name")
             tool = self._mapping(raw, f"{where}.{name}")
-            self._refuse_unknown(tool, {"command", "says"}, f"{where}.{name}.")
+            self._refuse_unknown(tool, {"command", "says", "probe"}, f"{where}.{name}.")
             command = self._texts(tool, "command", [], f"{where}.{name}")
             if not command:
                 raise self._wrong(
@@ -214,7 +225,8 @@ class _Reader:
                 )
             if not isinstance(tool.get("says"), str) or not tool["says"]:
                 raise self._wrong(f"{where}.{name}.says", "must say what it is for")
-            tools[name] = Tool(command, tool["says"])
+            probe = self._texts(tool, "probe", [], f"{where}.{name}")
+            tools[name] = Tool(command, tool["says"], probe)
         return tools
 
     def _reads(self, schemas: dict[str, Any], where: str) -> dict[str, list[int]]:

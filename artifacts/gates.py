@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 SAMPLE_MIN = 50
+# What `--gate` takes beside the names of gates.
+ALL, NONE, PROBE = "all", "none", "probe"
 _SERIES = {"ratio": ("bad", "all"), "p99": ("histogram",), "gauge": ("gauge",)}
 _BOUNDS = ("at_most", "worse_by", "sample_min")
 

@@ -10,6 +10,7 @@ from typing import Any
 from cli.fleet import Fleet
 from cli.rollout.ask import answer_of
 from cli.salt_client import SaltClient
+from cli.salt_master import SaltMaster
 
 ASK_S = 15.0
 
@@ -46,10 +47,18 @@ class Asked:
         self._fleet = fleet
         self.states = cache(self._states)
         self.matches = cache(self._matches)
+        self.groups = cache(self._groups)
 
     def _states(self) -> Mapping[str, tuple[str, str | None]]:
         found = ask(self._fleet, self._fleet.nodes())
         return {node: (said["state"], said["release"]) for node, said in found.items()}
+
+    def _groups(self) -> Mapping[str, tuple[str, ...]]:
+        config = self._fleet.config
+        master = SaltMaster(config.salt_master_config, config.network_namespace)
+        return {
+            node: groups_of(pillar) for node, pillar in master.pillars(self._fleet.nodes()).items()
+        }
 
     def _matches(self, compound: str) -> Mapping[str, bool | None]:
         asked = {"compound": compound}
@@ -60,3 +69,9 @@ class Asked:
             result = answer_of(returned).result
             told[returned.node] = bool(result["matches"]) if result else None
         return told
+
+
+def groups_of(pillar: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a node's pillar names under `evctl:groups`: a list of names, or one."""
+    said = (pillar.get("evctl") or {}).get("groups") or ()
+    return (said,) if isinstance(said, str) else tuple(map(str, said))

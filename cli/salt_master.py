@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +42,20 @@ class SaltMaster:
         except PermissionError as error:
             raise refused(error) from error
         return found
+
+    def pillars(self, nodes: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Node → the pillar that the master gave it last, also while both are down; a node that has
+        never asked for one isn't in it. MasterUnreachable, MasterRefused."""
+        options = self.options()
+        from salt.cache import factory
+        from salt.exceptions import SaltCacheError
+
+        cache = factory(options)
+        try:
+            found = {node: cache.fetch("pillar", node) for node in nodes}
+        except (SaltCacheError, PermissionError) as error:
+            raise refused(error) from error
+        return {node: pillar for node, pillar in found.items() if pillar}
 
     def check_listens(self) -> None:
         """MasterUnreachable when nothing accepts a connection where nodes and clients send what

@@ -4,15 +4,21 @@
 Run by hand it takes --settings, or EV_SETTINGS, and listens on 127.0.0.1.
 """
 
+from __future__ import annotations
+
 import argparse
 import logging
 import os
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from eventstore import engines, service, settings
+from eventstore import engines, settings
 from eventstore.errors import SettingsError
+
+if TYPE_CHECKING:
+    from eventstore import service
 
 USAGE_EXIT = 2
 
@@ -70,7 +76,9 @@ def main(argv: list[str]) -> int:
     if argv[:1] == ["events"]:
         from eventstore.tools.dispatch import run_tool
 
-        return run_tool(argv[1:])
+        return run_tool(argv[1:])  # without a server's imports: a rollout waits for its probe
+    from eventstore import service
+
     parser = argparse.ArgumentParser(prog="eventstore", description=__doc__)
     parser.add_argument("role", choices=ROLES)
     parser.add_argument("--settings", type=Path, default=os.environ.get("EV_SETTINGS"))

@@ -1,8 +1,12 @@
-"""Which engine a data URL means. Today: file:///folder, the embedded one.
+"""Which engines the settings mean: the embedded ones of `data`, or others by URLs of their own.
 
-queue.sqlite · store.sqlite · aggregates/
+file:///folder: queue.sqlite · store.sqlite · aggregates/
+sqs://queue · dynamodb://table · s3://bucket/prefix
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -11,11 +15,17 @@ from eventstore.backends.embedded.queue import EmbeddedQueue
 from eventstore.backends.embedded.store import EmbeddedStore
 from eventstore.errors import SettingsError
 from eventstore.ports import Aggregates, EventStore, Queue
-from eventstore.settings import Settings
+from eventstore.settings import ENGINES, Settings
+
+TTL_DAYS_MAX = 3660
+CREATE_S = 120  # AWS makes a table in some seconds
+OPTIONS = {"store": ("ttl_days",)}  # of URLs, besides region and endpoint
 
 
 def open_queue(settings: Settings) -> Queue:
-    """Makes it when it is not there; raises EngineUnavailable."""
+    """Raises EngineUnavailable, SettingsError. The embedded one is made when it is not there."""
+    if settings.queue:
+        return _sqs(settings)
     return EmbeddedQueue(
         _folder(settings.data) / "queue.sqlite",
         packs_max=settings.queue_packs_max,
@@ -25,15 +35,97 @@ def open_queue(settings: Settings) -> Queue:
 
 
 def open_store(settings: Settings) -> EventStore:
-    """Makes it when it is not there; raises EngineUnavailable."""
+    """Raises EngineUnavailable, SettingsError. The embedded one is made when it is not there."""
+    if settings.store:
+        return _dynamodb(settings)
     return EmbeddedStore(_folder(settings.data) / "store.sqlite", busy_s=settings.commit_s)
 
 
 def open_aggregates(settings: Settings) -> Aggregates:
-    """Makes it when it is not there; raises EngineUnavailable."""
+    """Raises EngineUnavailable, SettingsError. The embedded one is made when it is not there."""
+    if settings.aggregates:
+        return _s3(settings)
     return EmbeddedAggregates(
         _folder(settings.data) / "aggregates", generations_kept=settings.generations_kept
     )
+
+
+def creations(settings: Settings) -> dict[str, Callable[[], None]]:
+    """URL → what makes the queue, table or bucket there, where it is missing."""
+    urls = {name: getattr(settings, name) for name in ENGINES if getattr(settings, name)}
+    if not urls:
+        return {}
+    with _needed_by(*next(iter(urls.items()))):
+        from eventstore.backends.aws import create
+    from eventstore.backends.aws.place import Place
+    from eventstore.backends.aws.retries import Retries
+
+    makers = {
+        "sqs": create.create_queue,
+        "dynamodb": create.create_table,
+        "s3": create.create_bucket,
+    }
+    retries = Retries(CREATE_S)
+    return {
+        url: partial(
+            makers[ENGINES[name]], Place.of(url, ENGINES[name], OPTIONS.get(name, ())), retries
+        )
+        for name, url in urls.items()
+    }
+
+
+# boto3 costs a release 15 MB and a process a second: only those carry it that need it.
+
+
+def _sqs(settings: Settings) -> Queue:
+    with _needed_by("queue", settings.queue):
+        from eventstore.backends.aws.bucket import Bucket
+        from eventstore.backends.aws.queue import SqsQueue
+    from eventstore.backends.aws.place import Place
+    from eventstore.backends.aws.retries import Retries
+
+    place = Place.of(settings.queue, "sqs")
+    retries = Retries(settings.commit_s)
+    claims = Bucket(Place.of(settings.claims, "s3"), retries) if settings.claims else None
+    return SqsQueue(place, packs_max=settings.queue_packs_max, retries=retries, claims=claims)
+
+
+def _dynamodb(settings: Settings) -> EventStore:
+    with _needed_by("store", settings.store):
+        from eventstore.backends.aws.store import DynamoStore
+    from eventstore.backends.aws.place import Place
+    from eventstore.backends.aws.retries import Retries
+
+    place = Place.of(settings.store, "dynamodb", OPTIONS["store"])
+    text = place.options.get("ttl_days")
+    if text is not None and not (text.isdecimal() and 0 < int(text) <= TTL_DAYS_MAX):
+        raise SettingsError(f"store: ttl_days={text}: expected 1 to {TTL_DAYS_MAX}")
+    ttl_days = None if text is None else int(text)
+    return DynamoStore(place, Retries(settings.commit_s), ttl_days=ttl_days)
+
+
+def _s3(settings: Settings) -> Aggregates:
+    with _needed_by("aggregates", settings.aggregates):
+        from eventstore.backends.aws.aggregates import S3Aggregates
+    from eventstore.backends.aws.place import Place
+    from eventstore.backends.aws.retries import Retries
+
+    return S3Aggregates(
+        Place.of(settings.aggregates, "s3"),
+        Retries(settings.commit_s),
+        generations_kept=settings.generations_kept,
+    )
+
+
+@contextmanager
+def _needed_by(name: str, url: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"{name}: {url!r} needs {error.name}, which this release does not carry; say"
+            " `requirements: requirements/eventstore-aws.lock` in evctl.yaml and release again"
+        ) from error
 
 
 def _folder(url: str) -> Path:

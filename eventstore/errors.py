@@ -58,7 +58,7 @@ class QueueFull(EventStoreError):
 
 
 class EngineUnavailable(EventStoreError):
-    """Operation, object and cause of an engine's failure; nothing of the operation was kept."""
+    """Operation, object and cause of an engine's failure; nothing of the operation is promised."""
 
 
 class EngineVersion(EngineUnavailable):

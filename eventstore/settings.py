@@ -20,11 +20,19 @@ def _bounded(default: float, low: float, high: float) -> Any:
     return field(default=default, metadata={"low": low, "high": high})
 
 
+# Engines that are not the embedded ones of `data` → the scheme of their URLs.
+ENGINES = {"queue": "sqs", "store": "dynamodb", "aggregates": "s3", "claims": "s3"}
+
+
 @dataclass(frozen=True)
 class Settings:
     """Units are in the names: _s seconds, _bytes_max bytes, _max a bound."""
 
     data: str = "file:///srv/eventstore"
+    queue: str = ""
+    store: str = ""
+    aggregates: str = ""
+    claims: str = ""
     endpoints: tuple[Endpoint, ...] = (Endpoint("/v1/events"),)
     event_loop: Literal["uvloop", "asyncio"] = "uvloop"
     listen_port: int = _bounded(8080, 0, 65535)
@@ -97,6 +105,10 @@ def from_dict(document: object) -> Settings:
     settings = Settings(**values)
     if not settings.data.startswith("file:///"):
         raise SettingsError(f"data: {settings.data!r}: the engine here is file:///<folder>")
+    for name, scheme in ENGINES.items():
+        url = getattr(settings, name)
+        if url and not url.startswith(f"{scheme}://"):
+            raise SettingsError(f"{name}: {url!r}: expected {scheme}://<name>?region=<region>")
     if settings.spool and settings.spool != "none" and not settings.spool.startswith("/"):
         raise SettingsError(f"spool: {settings.spool!r}: expected /a/folder, or none")
     _check_syslog(settings)

@@ -7,20 +7,19 @@ import fcntl
 import hashlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.serving import free_port, serving
+
 REPOSITORY = Path(__file__).parent.parent
 LOCK = REPOSITORY / "requirements/s3server.lock"
 INSTALL_S = 100.0
 START_S = 20.0
-STOP_S = 5.0
 
 
 def environment() -> Path:
@@ -54,32 +53,8 @@ def _install(home: Path) -> None:
 def running(log: Path) -> Iterator[str]:
     """A server with nothing in it; its endpoint. Skips where it can't start."""
     server = environment() / "bin/ministack"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     settings = {"PATH": os.environ["PATH"], "HOME": str(log.parent), "TMPDIR": str(log.parent)}
     settings |= {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port)}
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            (server,), env=settings, cwd=log.parent, stdout=out, stderr=subprocess.STDOUT
-        )
-        try:
-            endpoint = f"http://127.0.0.1:{port}"
-            _wait(process, port, log)
-            yield endpoint
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(STOP_S)
-
-
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    pytest.skip(f"not run: the S3 server didn't start: {log.read_text()[-300:]}")
+    with serving("the S3 server", (server,), settings, port=port, log=log, start_s=START_S) as url:
+        yield url

@@ -4,13 +4,16 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 LABS = "tests/fleet/"
+AWS = "tests/aws/"
 
 
 class Shares(LoadScopeScheduling):
-    """A file is one worker's. Whole labs are one share, since each would fill the machine."""
+    """A file is one worker's. Whole labs are one share, since each would fill the machine, and so
+    are the tests on AWS's engines, which then start once."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return LABS if nodeid.startswith(LABS) else nodeid.partition("::")[0]
+        shared = (share for share in (LABS, AWS) if nodeid.startswith(share))
+        return next(shared, nodeid.partition("::")[0])
 
 
 @pytest.hookimpl(optionalhook=True)  # called only where there are workers

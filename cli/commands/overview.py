@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
 from artifacts.errors import EvctlError
@@ -24,13 +26,16 @@ def _lines(output: Output) -> list[str]:
     try:
         releases = fleet.registry().releases()
         lines.append(f"registry {fleet.config.registry} · {len(releases)} releases")
-        rollouts = fleet.documents().ids()
+        documents = fleet.documents()
+        rollouts = documents.ids()
     except EvctlError as error:
         return [*lines, str(error), "next: evctl status"]
     step = "evctl release --channel stable" if not releases else "evctl status"
     if rollouts:
-        last = fleet.documents().load(rollouts[-1]).document
-        lines.append(f"last {last.kind} {last.id}: {last.state}")
+        last = documents.load(rollouts[-1]).document
+        left = documents.is_left(last, time.time())
+        driven = ", and nobody drives it" if left else ""
+        lines.append(f"last {last.kind} {last.id}: {last.state}{driven}")
         if last.state not in FINAL:
-            step = f"evctl rollout watch {last.id}"
+            step = f"evctl rollout {'resume' if left else 'watch'} {last.id}"
     return [*lines, f"next: {step}   (evctl --help has the rest)"]

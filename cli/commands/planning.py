@@ -15,7 +15,7 @@ from artifacts.gates import Gate
 from cli.asked import ask
 from cli.fleet import Fleet, NodeInfo
 from cli.rollout.compatibility import Change, Order, order
-from cli.rollout.document import Document, Kind, Limits, NodeRecord
+from cli.rollout.document import Document, Kind, Limits, NodeRecord, Probe
 from cli.rollout.errors import NodesSilent, StalePlan
 from cli.rollout.plan import CANARIES, Share, capacities, waves
 from cli.wanted import wanted
@@ -42,6 +42,7 @@ class Wish:
     in_closed_window: bool = False
     gates: Mapping[str, tuple[Gate, ...]] = field(default_factory=dict)
     gate_command: tuple[str, ...] = ()
+    probe: Probe | None = None
 
 
 def draft(fleet: Fleet, wish: Wish) -> Document:
@@ -92,6 +93,7 @@ def draft(fleet: Fleet, wish: Wish) -> Document:
         checks=ordered.checks,
         gates=gates,
         gate_command=wish.gate_command,
+        probe=wish.probe,
         beside={n.id: n.role for n in nodes.values() if n.role in gates and n.id not in records},
     ).planned()
 

@@ -24,7 +24,8 @@ _SAID = {True: "is in it", False: "is not in it", None: "can't be told: it doesn
 def range(output: Output, expression: str, node: str | None, as_json: bool) -> None:
     """Which nodes EXPR names: folded, counted, and one by one; and what each of its parts means.
 
-    Only ver:, state: and salt{…} ask the nodes.
+    Only ver:, state: and salt{…} ask the nodes; a @group is looked up in the fleet's map, and in
+    the pillar (`evctl:groups`) that the Salt master gave each node last.
 
     \b
     Examples:
@@ -37,7 +38,8 @@ def range(output: Output, expression: str, node: str | None, as_json: bool) -> N
     \b
     Expressions:
       collector-01   collector-[01-04,07]   '*-01'   nodes, and nodes by pattern
-      role:x   az:x   channel:x   @x                 by the map; @x is a group, or a role
+      role:x   az:x   channel:x                      by the map
+      @x                                             a group, by the map or by pillar; or a role
       ver:1.2.0   state:serving|idle|silent|failed   by what the nodes answer
       all                                            the whole fleet
       A,B   A&B   'A!B'   A^B      either, both, A without B, one but not both

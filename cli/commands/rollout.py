@@ -7,7 +7,7 @@ import time
 import click
 
 from artifacts.errors import EvctlError
-from artifacts.gates import Gate, read_gate
+from artifacts.gates import NONE
 from artifacts.manifest import Manifest
 from artifacts.windows import closed_now
 from cli.asked import Asked
@@ -19,8 +19,9 @@ from cli.option_types import Duration, Floor, Words
 from cli.output import Output, json_option, yes_option
 from cli.ranges import counted, is_whole_fleet, nodes_in
 from cli.rollout import report
+from cli.rollout.chosen_gates import gates_of, probe_of
 from cli.rollout.document import Limits
-from cli.rollout.errors import NoSuchGate, WindowClosed
+from cli.rollout.errors import WindowClosed
 from cli.rollout.plan import CANARIES, parse_shares
 
 CHANGES_EXIT = 3
@@ -49,7 +50,7 @@ class NotThisRole(EvctlError):
 @click.option("--floor", "floors", type=Floor(), multiple=True, metavar="ROLE=N",
               help="Never fewer than N of a role serving.")  # fmt: skip
 @click.option("--gate", "gates", multiple=True, metavar="NAME",
-              help="What evctl.yaml's roles compare: a gate's name, or all.")  # fmt: skip
+              help="Only these gates of evctl.yaml; `probe`, `none`. Else all.")  # fmt: skip
 @click.option("--gate-command", type=Words(), metavar="COMMAND",
               help="Must succeed after each wave; exit code 75 holds it.")  # fmt: skip
 @click.option("--in-closed-window", is_flag=True, help="Although the release's window is closed.")
@@ -91,12 +92,14 @@ def rollout(
       evctl rollout --range role:collector --to 0.2.0-1a2b3c4d5e6f --plan
       evctl rollout --range 'role:collector,role:processor' --to 0.2.0-1a2b3c4d5e6f --yes
       evctl rollout --range all --to 0.2.0-1a2b3c4d5e6f --waves 1,25%,100% --bake 5m --yes
-      evctl rollout --range role:collector --to 0.2.0-1a2b3c4d5e6f --gate all --bake 2m --yes
+      evctl rollout --range role:collector --to 0.2.0-1a2b3c4d5e6f --gate errors --bake 2m --yes
       evctl rollout watch R000042
 
     Every node fetches and installs it first. Then one node of each role swaps, one after the
     other; then the others, never more than half of a role at once. After each wave the nodes must
-    say themselves that they serve it. When one can't, all go back.
+    say themselves that they serve it, and pass the gates that evctl.yaml names. When one can't, all
+    go back. Where too little traffic comes to judge by, the rollout pauses: --gate none, or --gate
+    probe, is for a fleet that has none.
 
     \b
     Ranges (evctl range EXPR shows what one names):
@@ -118,6 +121,8 @@ def rollout(
     chosen = nodes_in(expression, nodes, Asked(fleet))
     report.show_range(output, chosen)
     further = parse_shares(shares) if shares is not None else ()
+    if NONE in gates and len(gates) > 1:
+        raise click.UsageError(f"--gate {NONE} goes with no other --gate.")
     manifest = fleet.registry().manifest(release)
     _refuse_other_roles(release, set(manifest.roles), [nodes[node] for node in chosen])
     _refuse_other_floors(release, set(manifest.roles), floors)
@@ -135,6 +140,7 @@ def rollout(
             past_one_way=past_one_way,
             gates=gates_of(manifest, gates),
             gate_command=gate_command or (),
+            probe=probe_of(manifest, gates, nodes, chosen),
             closed=manifest.closed,
             in_closed_window=in_closed_window,
         ),
@@ -174,27 +180,6 @@ def _refuse_other_floors(
         if role not in known:
             has = ", ".join(sorted(known))
             raise click.UsageError(f"--floor: {release} has no role {role}; it has {has}.")
-
-
-def gates_of(manifest: Manifest, names: tuple[str, ...]) -> dict[str, tuple[Gate, ...]]:
-    """Role → its gates of these names. NoSuchGate."""
-    every = {
-        role: tuple(read_gate(name, raw) for name, raw in facts.get("gates", {}).items())
-        for role, facts in manifest.roles.items()
-    }
-    known = {gate.name for gates in every.values() for gate in gates}
-    for name in names:
-        if name not in known and name != "all":
-            raise NoSuchGate(
-                f"{manifest.release} has no gate {name}",
-                why=f"it has {', '.join(sorted(known)) or 'none'}",
-                next_step="evctl rollout --gate all, or add it under `gates` in evctl.yaml",
-            )
-    chosen = {
-        role: tuple(gate for gate in gates if "all" in names or gate.name in names)
-        for role, gates in every.items()
-    }
-    return {role: gates for role, gates in chosen.items() if gates}
 
 
 def _refuse_closed(windows: tuple[str, ...]) -> None:

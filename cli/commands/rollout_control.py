@@ -172,6 +172,7 @@ def retry(
             closed=ended.closed,
             gates=ended.gates,
             gate_command=ended.gate_command,
+            probe=ended.probe,
         ),
     )
     if not as_json:

@@ -32,7 +32,7 @@ def rollouts(output: Output, rollout_id: str | None, as_json: bool) -> None:
         if as_json:
             output.data(report.summary(document))
         else:
-            _show(output, document)
+            _show(output, document, left=documents.is_left(document, time.time()))
         return
     found = [documents.load(each).document for each in documents.ids()[-SHOWN_MAX:]]
     if as_json:
@@ -55,12 +55,15 @@ def _line(output: Output, document: Document) -> str:
     )
 
 
-def _show(output: Output, document: Document) -> None:
+def _show(output: Output, document: Document, *, left: bool) -> None:
     click.echo(_line(output, document))
     if document.note:
         click.echo(f"  {document.state}: {document.note}")
-    if document.state not in FINAL:
-        click.echo(f"  next: evctl rollout watch {document.id}, or resume, or abort")
+    if left:
+        go_on = f"evctl rollout resume {document.id}, or evctl rollout abort {document.id}"
+        click.echo(f"  nobody drives it · next: {go_on}")
+    elif document.state not in FINAL:
+        click.echo(f"  next: evctl rollout watch {document.id}, or pause, or abort")
     for number, wave in enumerate(document.waves, 1):
         for node in wave:
             record = document.nodes[node]

@@ -9,11 +9,9 @@ from artifacts.tools import TOOL_S
 from cli.fleet import Fleet
 from cli.output import Output, echo
 from cli.rollout.ask import answer_of
+from cli.rollout.probe import SLACK_S
 from cli.salt_client import SaltClient
 from cli.tools import Offered
-
-# What Salt and the node need beside the tool's own time.
-SLACK_S = 15.0
 
 
 class ToolUnanswered(EvctlError):

@@ -1,7 +1,8 @@
 """Range expressions: which nodes. Node sets are ClusterShell's; the rest is read left to right.
 
 collector-01            a node            collector-[01-04]   several      '*-01'   by pattern
-role:collector          all of a role     az:a  channel:canary  @group     by the fleet's map
+role:collector          all of a role     az:a  channel:canary             by the fleet's map
+@group                  by the fleet's map, and the node's pillar as its Salt master gave it
 ver:1.2.0  state:idle   by what the nodes answer             all           every node
 A,B   either            A&B   both        A!B   A without B   A^B   one but not both
 (…)                     first             role:collector/10%  A/3          a sample, always the same

@@ -27,8 +27,9 @@ class NotTold(EvctlError):
     exit_code = 7
     explanation = (
         "A range asks for what only the nodes can say (ver:, state:, salt{…}), and some of them "
-        "don't answer. Such a node is unknown: it is neither named nor left out, so nothing was "
-        "done. `(…)!state:silent` leaves those out that don't answer."
+        "don't answer; or for a @group, and the Salt master has given some of them no pillar yet. "
+        "Such a node is unknown: it is neither named nor left out, so nothing was done. "
+        "`(…)!state:silent` leaves those out that don't answer."
     )
 
 

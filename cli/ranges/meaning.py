@@ -38,13 +38,17 @@ _SPAN = re.compile(r"(\d+)-(\d+)")
 
 
 class Answers(Protocol):
-    """What only the nodes can say. Both raise what Salt's client raises."""
+    """What only the nodes can say, or their master. All raise what Salt's client raises."""
 
     def states(self) -> Mapping[str, tuple[str, str | None]]:
         """Node → one of STATES, and the release that it serves."""
 
     def matches(self, compound: str) -> Mapping[str, bool | None]:
         """Node → whether it says that it matches; None: it says nothing."""
+
+    def groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Node → its groups, by the pillar that the master gave it last; a node that has never
+        asked for one isn't in it."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +178,7 @@ class _Reader:
         return f"{_SAYS[part.key]} {part.value}", named, unsure
 
     def _facts(self, part: Keyed) -> dict[str, tuple[str | None, ...]]:
-        """Node → what a key may find there; of `ver` only the nodes that could be asked."""
+        """Node → what a key may find there; only of those nodes of which that can be told."""
         nodes = self._nodes
         match part.key:
             case "role":
@@ -184,7 +188,7 @@ class _Reader:
             case "channel":
                 return {id_: (node.channel,) for id_, node in nodes.items()}
             case "@":
-                return {id_: (*node.groups, node.role) for id_, node in nodes.items()}
+                return self._groups(part)
         states = self._asked(part).states()
         if part.key == "state":
             return {id_: (states.get(id_, ("silent", None))[0],) for id_ in nodes}
@@ -192,6 +196,18 @@ class _Reader:
             id_: (release, release.rpartition("-")[0]) if release else ()
             for id_, (state, release) in states.items()
             if id_ in nodes and state in ("serving", "idle")
+        }
+
+    def _groups(self, part: Keyed) -> dict[str, tuple[str | None, ...]]:
+        """A role's name is no group's: then no pillar needs to be looked at."""
+        by_map = {id_: (*node.groups, node.role) for id_, node in self._nodes.items()}
+        if part.value in {node.role for node in self._nodes.values()}:
+            return by_map
+        by_pillar = self._asked(part).groups()
+        return {
+            id_: (*known, *by_pillar.get(id_, ()))
+            for id_, known in by_map.items()
+            if id_ in by_pillar or _fits(part.value, known)
         }
 
     def _compound(self, part: Compound) -> Meaning:
@@ -247,7 +263,7 @@ def _require_sure(found: Meaning) -> None:
     raise NotTold(
         f"it can't be told whether {shortened(found.part.text)!r} names "
         f"{', '.join(nodes[:SHOWN_MAX])}{more}",
-        why="they don't answer, and only they can say",
+        why="they don't answer, or have no pillar yet, and nobody else can say",
         next_step="evctl status; or leave out who is silent: '…!state:silent'",
     )
 

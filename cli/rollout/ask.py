@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
-from cli.rollout.comparison import Comparison, Nodes
+from cli.rollout.comparison import Comparison
 from cli.rollout.decide import Answer, Command
 from cli.rollout.document import Document
+from cli.rollout.probe import Nodes
 from cli.salt_client import Return
 
 CHECK_EVERY_S = 0.5
+# A machine that stalls in a bake's first second is no release's fault.
+DOUBT_S = 5.0
 # A busy machine may answer late once, and an engine may be away for a moment.
 UNREADY_S = 5.0
 
@@ -40,7 +43,8 @@ def _check(
 ) -> Iterator[tuple[str, Answer]]:
     """The gate: every node of the wave serves the release, again and again for `bake_s`, and is
     ready, but for moments; then what its role's gates compare must be right, and as long as too
-    little came for that it goes on."""
+    little came for that it goes on. What isn't right is looked at again for `DOUBT_S`, over all
+    that came by then."""
     limits = document.limits
     comparison = Comparison(nodes, command, document)
     began = time.monotonic()
@@ -63,16 +67,24 @@ def _check(
             if not answer.ok:
                 del waiting[node]
                 yield node, answer
+        if waiting:
+            comparison.probe()  # within the bake, so that it takes no time of its own
         if is_baked and waiting and not unready_since:
             judged = comparison.judge(list(waiting))
-            held = any(answer.held for answer in judged.values())
-            if not held or time.monotonic() >= baked_at + limits.hold_s:
+            if time.monotonic() >= baked_at + _patience_s(judged.values(), limits.hold_s):
                 yield from judged.items()
                 return
         if waiting:
             if overtaken():
                 return
             time.sleep(_until_next_look(time.monotonic(), began, baked_at))
+
+
+def _patience_s(judged: Collection[Answer], hold_s: float) -> float:
+    """How long after the bake a judgement like this isn't the last one yet."""
+    if any(not answer.ok and not answer.held for answer in judged):
+        return min(DOUBT_S, hold_s)
+    return hold_s if any(answer.held for answer in judged) else 0.0
 
 
 def _until_next_look(now: float, began: float, baked_at: float) -> float:

@@ -1,33 +1,18 @@
-"""Where a wave's new generations are put beside the old ones: what nodes measured, and what a
-command of the user's own says."""
+"""Where a wave's new generations are put beside the old ones: what nodes measured, what the app's
+probe says, and what a command of the user's own says."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Protocol
 
 from cli.rollout.decide import Answer, Command
 from cli.rollout.document import Document
 from cli.rollout.gates import Verdict, judge, spans_of
-from cli.salt_client import Return
+from cli.rollout.probe import Nodes, ask_probe, verdict_of
 
 COMMAND_S = 600.0
-HOLD_EXIT = 75  # EX_TEMPFAIL of sysexits.h: not now
-SAID_CHARS_MAX = 300
-
-
-class Nodes(Protocol):
-    """Who can be asked: salt_client.SaltClient."""
-
-    def call(
-        self,
-        nodes: Collection[str],
-        function: str,
-        kwargs: Mapping[str, Any],
-        timeout_s: float,
-    ) -> Iterator[Return]: ...
 
 
 class Comparison:
@@ -45,19 +30,28 @@ class Comparison:
         }
         self._beside = [n for n, role in document.beside.items() if role in roles]
         self._gated = [n for n in command.releases if document.nodes[n].role in roles]
+        self._probed: Verdict | None = None
         self._start = self._pages()
         for node in self._beside:
             if len(serves := list(self._start.get(node, {}))) == 1:
                 self._old[node] = serves[0]
 
+    def probe(self) -> None:
+        """Ask the app's own probe: once, and again as long as it is held."""
+        if self._probed is None or self._probed.state == "held":
+            self._probed = ask_probe(self._nodes, self._document.probe)
+
     def judge(self, nodes: list[str]) -> dict[str, Answer]:
-        """By node: it passed, it failed, or it is held."""
+        """By node: it passed, it failed, or it is held. One that did not answer at the start is
+        compared from its first answer on."""
         end = self._pages()
+        for node, pages in end.items():
+            self._start[node] = {**pages, **self._start.get(node, {})}
         by_role = {
             role: list(self._compared(role, nodes, end))
             for role in sorted({self._document.nodes[node].role for node in nodes})
         }
-        told = self._told_by_command(nodes)
+        told = [*([self._probed] if self._probed else []), *self._told_by_command(nodes)]
         return {node: _answer([*by_role[self._document.nodes[node].role], *told]) for node in nodes}
 
     def _compared(
@@ -103,11 +97,7 @@ class Comparison:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             return [Verdict("failed", f"{words[0]}: {error}")]
-        lines = (ended.stdout.strip() or ended.stderr.strip()).splitlines()
-        said = lines[-1][:SAID_CHARS_MAX] if lines else f"exit code {ended.returncode}"
-        if ended.returncode == HOLD_EXIT:
-            return [Verdict("held", f"{words[0]}: {said}")]
-        return [Verdict("failed" if ended.returncode else "passed", f"{words[0]}: {said}")]
+        return [verdict_of(words[0], ended.returncode, ended.stdout, ended.stderr)]
 
 
 def _answer(verdicts: list[Verdict]) -> Answer:

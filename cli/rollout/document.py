@@ -87,6 +87,17 @@ class Capacity:
     floor: int
 
 
+@dataclass(frozen=True)
+class Probe:
+    """The app's own: a tool of it, with these arguments, on the first of these nodes that can run
+    it. missing: why there is none that could."""
+
+    tool: str
+    arguments: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+    missing: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A rollout. waves: node ids, in the order in which they are changed; the first ones are the
@@ -109,6 +120,7 @@ class Document:
     checks: tuple[str, ...] = ()
     gates: dict[str, tuple[Gate, ...]] = field(default_factory=dict)
     gate_command: tuple[str, ...] = ()
+    probe: Probe | None = None
     beside: dict[str, str] = field(default_factory=dict)
     plan: str = ""
     driver: str = ""
@@ -155,6 +167,8 @@ def plan_digest(document: Document) -> str:
         "gates": {role: [asdict(gate) for gate in gates] for role, gates in document.gates.items()},
         "gate_command": document.gate_command,
     }
+    if document.probe:
+        fixed["probe"] = asdict(document.probe)
     return f"p-{_digest('', fixed)[:12]}"
 
 
@@ -206,9 +220,17 @@ def _read(raw: dict[str, Any]) -> Document:
                 for role, gates in raw.get("gates", {}).items()
             },
             "gate_command": tuple(raw.get("gate_command", ())),
+            "probe": _probe(raw.get("probe")),
             "log": tuple(raw["log"]),
         }
     )
+
+
+def _probe(raw: dict[str, Any] | None) -> Probe | None:
+    if raw is None:
+        return None
+    lists = {key: tuple(raw[key]) for key in ("arguments", "nodes")}
+    return Probe(**{**raw, **lists})
 
 
 def _digest(before: str, entry: dict[str, Any]) -> str:

@@ -122,22 +122,24 @@ class Documents:
         holder = str(held["rollout"])
         left_s = held["expires_at"] - now
         if left_s > 0 and (holder != rollout or held.get("driver", "") != driver):
+            found = self._found(holder)
             raise NodesLocked(
                 f"{node} is locked by {holder}",
-                why=f"{held.get('driver') or 'its driver'} is at work; its lease is for "
+                why=f"{f'it is of {found.operator}; ' if found else ''}"
+                f"{held.get('driver') or 'its driver'} is at work; its lease is for "
                 f"{left_s:.0f} s more, unless renewed",
                 next_step=f"evctl rollouts {holder}",
             )
-        if holder != rollout and (state := self._state_of(holder)) not in (None, *FINAL):
+        if holder != rollout and (found := self._found(holder)) and found.state not in FINAL:
             raise NodesLocked(
                 f"{node} is locked by {holder}",
-                why=f"it is {state} and nobody drives it",
+                why=f"it is of {found.operator}; it is {found.state} and nobody drives it",
                 next_step=f"evctl rollout resume {holder}, or evctl rollout abort {holder}",
             )
 
-    def _state_of(self, rollout: str) -> str | None:
+    def _found(self, rollout: str) -> Document | None:
         try:
-            return self.load(rollout).document.state
+            return self.load(rollout).document
         except UnknownRollout:
             return None
 
@@ -146,11 +148,19 @@ class Documents:
         locks = self._read(LOCKS)[0]
         return {n: str(held["rollout"]) for n, held in locks.items() if held["expires_at"] > now}
 
+    def is_left(self, document: Document, now: float) -> bool:
+        """Whether it has not ended, and nobody drives it."""
+        return document.state not in FINAL and document.id not in self.holders(now).values()
+
     def expired_locks(self, now: float) -> dict[str, str]:
         """Node → who had it, and has ended without giving it back."""
         locks = self._read(LOCKS)[0]
         left = {n: str(held["rollout"]) for n, held in locks.items() if held["expires_at"] <= now}
-        return {n: holder for n, holder in left.items() if self._state_of(holder) in (None, *FINAL)}
+        return {
+            node: holder
+            for node, holder in left.items()
+            if (found := self._found(holder)) is None or found.state in FINAL
+        }
 
     def holder(self, node: str, now: float) -> str | None:
         """The rollout that is at work on this node."""

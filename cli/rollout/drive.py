@@ -20,11 +20,11 @@ from typing import Any
 
 from artifacts.errors import EvctlError
 from cli.rollout.ask import ask
-from cli.rollout.comparison import Nodes
 from cli.rollout.decide import Answer, Command, Turn, begin, decide, observe, turn, wanted
 from cli.rollout.document import FINAL, Document
 from cli.rollout.documents import Documents, Kept
 from cli.rollout.errors import DocumentChanged, NodesLocked
+from cli.rollout.probe import Nodes
 
 LOCK_S = 60.0
 RENEW_S = 15.0

@@ -132,8 +132,8 @@ class NoSuchGate(EvctlError):
     code = "E4014"
     exit_code = 2
     explanation = (
-        "`--gate NAME` is one of the `gates` that the release's evctl.yaml has under a role, or "
-        "`all` of them."
+        "`--gate NAME` is one of the `gates` that the release's evctl.yaml has under a role, "
+        "`probe` where it names one, or `none`. Without it a rollout has all of them."
     )
 
 
@@ -177,5 +177,6 @@ class Paused(EvctlError):
     explanation = (
         "The rollout waits: someone paused it, a gate holds it, its window has closed, or going on "
         "would break a capacity floor. Nodes serve what they serve. `evctl rollout resume R…` "
-        "goes on, `evctl rollout abort R…` takes it back."
+        "goes on, `evctl rollout abort R…` takes it back. Where no traffic comes to judge by, "
+        "`--gate probe` or `--gate none` is for the next one."
     )

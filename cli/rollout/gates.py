@@ -62,7 +62,8 @@ def judge(gate: Gate, new: Sequence[Span], old: Sequence[Span]) -> Verdict:
     if gate.at_most is not None and value > gate.at_most:
         return _verdict("failed", gate, f"{value:.4g}, at most {gate.at_most:g} may be")
     if gate.worse_by is None or not old:
-        return _verdict("passed", gate, f"{value:.4g} of {sample:.0f}")
+        of = "" if gate.kind == "gauge" else f" of {sample:.0f}"
+        return _verdict("passed", gate, f"{value:.4g}{of}")
     return _compare(gate, value, gate.worse_by, _measure(gate, old))
 
 

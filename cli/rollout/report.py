@@ -14,7 +14,7 @@ import click
 from artifacts.gates import Gate
 from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output, echo
 from cli.ranges import counted, fold
-from cli.rollout.document import Document, NodeRecord
+from cli.rollout.document import Document, NodeRecord, Probe
 from cli.rollout.errors import Aborted, NotRolledBack, Partial, Paused, RolledBack
 from cli.rollout.table import Table
 
@@ -53,6 +53,8 @@ def _plan_lines(fleet: str, plan: Document, unchanged: int) -> Iterator[str]:
         yield f"  schemas          {check}"
     for role, gates in plan.gates.items():
         yield f"  {role:16} gates: {', '.join(map(gate_says, gates))}"
+    if plan.probe:
+        yield f"  probe            {probe_says(plan.probe)}"
     if plan.gate_command:
         yield f"  Gate: {' '.join(plan.gate_command)}"
     limits = plan.limits
@@ -64,22 +66,30 @@ def _plan_lines(fleet: str, plan: Document, unchanged: int) -> Iterator[str]:
     yield f"  about {estimate_s(plan):.0f} s"
 
 
-# Measured in a lab of five nodes: what a wave takes beside its bake, and a release that is new.
+# Measured in a lab of five nodes: what a wave takes beside its bake, a probe within the bake, and a
+# release that is new.
 WAVE_S = 2.0
+PROBE_S = 2.5
 PREFETCH_S = 10.0
 
 
 def estimate_s(plan: Document) -> float:
     """How long it takes, about, when nothing goes wrong."""
-    if plan.kind == "rollback":
-        return len(plan.waves) * (WAVE_S + plan.limits.bake_s)
-    return PREFETCH_S + len(plan.waves) * (WAVE_S + plan.limits.bake_s)
+    probe_s = PROBE_S if plan.probe and not plan.probe.missing else 0.0
+    waves_s = len(plan.waves) * (WAVE_S + max(plan.limits.bake_s, probe_s))
+    return waves_s if plan.kind == "rollback" else PREFETCH_S + waves_s
 
 
 def gate_says(gate: Gate) -> str:
     bounds = [f"at most {gate.at_most:g}"] if gate.at_most is not None else []
     bounds += [f"worse by {gate.worse_by:g} at most"] if gate.worse_by is not None else []
     return f"{gate.name} ({', '.join(bounds)})"
+
+
+def probe_says(probe: Probe) -> str:
+    if probe.missing:
+        return f"{probe.tool}: not run: {probe.missing}"
+    return " ".join((probe.tool, *probe.arguments))
 
 
 def _moves(nodes: Mapping[str, NodeRecord]) -> dict[tuple[str, str | None, str], int]:
@@ -107,6 +117,7 @@ def plan_json(named: Collection[str], plan: Document) -> dict[str, Any]:
         "checks": plan.checks,
         "gates": {role: [asdict(gate) for gate in gates] for role, gates in plan.gates.items()},
         "gate_command": plan.gate_command,
+        "probe": asdict(plan.probe) if plan.probe else None,
         "estimate_s": estimate_s(plan) if moves else 0.0,
         "swaps": len(moves),
     }

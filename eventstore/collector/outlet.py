@@ -205,7 +205,6 @@ def _packed(pack_id: UUID, body: bytes) -> Packed:
 
 def _depth(queue: Queue) -> dict[str, float]:
     try:
-        depth = queue.depth()
+        return queue.depth().gauges()
     except EngineUnavailable:
         return {}
-    return {"ev_queue_packs": depth.packs, "ev_queue_bytes": depth.bytes}

@@ -1,6 +1,6 @@
 """The ports: queue, event store, aggregates. What every engine promises, on one screen each.
 
-Anything may raise EngineUnavailable; then nothing of the call was kept.
+Anything may raise EngineUnavailable; then nothing of the call is promised: a part may be there.
 """
 
 from eventstore.ports.aggregates import Aggregates, Generation

@@ -49,21 +49,39 @@ class QueueLedger:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How much waits: packs and bytes in all, and how many of the packs are leased right now."""
+    """How much waits: packs and bytes in all (None: the engine doesn't know), and how many of the
+    packs are leased right now. oldest_s: how long the oldest of those that nobody has leased has
+    been there, 0 without any; None: the engine doesn't know."""
 
     packs: int
-    bytes: int
+    bytes: int | None
     leased: int
+    oldest_s: float | None = None
+
+    def gauges(self) -> dict[str, float]:
+        """For /metrics: what is known."""
+        known = {
+            "ev_queue_packs": self.packs,
+            "ev_queue_bytes": self.bytes,
+            "ev_queue_leased": self.leased,
+            "ev_queue_oldest_seconds": self.oldest_s,
+        }
+        return {name: value for name, value in known.items() if value is not None}
 
 
 class Queue(Protocol):
-    """Packs between collectors and processors. At least once, roughly in order, bounded."""
+    """Packs between collectors and processors. At least once, roughly in order, bounded.
+
+    An engine that remembers has a ledger, finds a pack by its id, keeps the same id once and in its
+    order, and all of a put or none; it is bounded in bytes too. One that doesn't says so: its
+    ledger is None.
+    """
 
     def put(self, packs: Sequence[Packed]) -> None:
-        """Durable when it returns: all of them or none, and with them, in the ledger, that they
-        were accepted. The same id twice is kept, and counted, once.
+        """Durable when it returns, and with them, in the ledger, that they were accepted. The same
+        id twice is counted once.
 
-        Raises QueueFull at the bound of packs or bytes.
+        Raises QueueFull at the bound of packs or bytes: then none was kept.
         """
 
     def put_back(self, packs: Sequence[Packed]) -> None:
@@ -89,12 +107,12 @@ class Queue(Protocol):
         another changes nothing."""
 
     def depth(self) -> Depth:
-        """A consistent look at what waits."""
+        """A look at what waits; consistent where the engine remembers."""
 
     def find(self, pack_id: UUID) -> Waiting | None:
         """A pack that waits, with the stages `queued` and, once it was claimed, `leased`."""
 
-    def ledger(self, since_minute: int, *, recount: bool = False) -> QueueLedger:
+    def ledger(self, since_minute: int, *, recount: bool = False) -> QueueLedger | None:
         """A consistent look at the ledger from a minute on; only with recount at what waits."""
 
     def close(self) -> None:

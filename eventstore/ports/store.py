@@ -14,10 +14,10 @@ class EventStore(Protocol):
     def put(self, packs: Sequence[Enriched], ways: Mapping[UUID, Way] = NO_WAYS) -> int:
         """Durable when it returns, all or none; says how many events are hidden as retries.
 
-        In one transaction: the pack, who owns each client key (the first wins, for ever), what
-        its visible events add to each window, and in the ledger what became of each event. Of the
-        ways the first is kept, until what became of the events changes. A dead letter that is this
-        whole pack is gone then.
+        In one transaction, or so that the next put of the same pack ends one that was cut short:
+        the pack, who owns each client key (the first wins, for ever), what its visible events add
+        to each window, and in the ledger what became of each event. Of the ways the first is kept,
+        until what became of the events changes. A dead letter that is this whole pack is gone then.
         """
 
     def revive(self, pack: Enriched, chosen: Collection[int], was: Stored) -> bool:
@@ -31,10 +31,11 @@ class EventStore(Protocol):
         """One pack by id."""
 
     def packs(self, after_seq: int = 0) -> Iterator[Stored]:
-        """All packs after seq, in the order they were first stored; later ones may still come."""
+        """All packs after seq, in the engine's one order: as they were first stored, or accepted.
+        Others may still come; in the order of acceptance also between those that are there."""
 
     def newest(self) -> Iterator[Stored]:
-        """All packs in the other order: those that were stored last come first."""
+        """All packs in the other order: the last come first."""
 
     def put_dead(self, letters: Sequence[DeadLetter], ways: Mapping[UUID, Way] = NO_WAYS) -> None:
         """Durable when it returns, with its entry in the ledger; the same pack and index again

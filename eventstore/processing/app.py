@@ -31,19 +31,16 @@ class ProcessorRole(Worker):
         return self._processor.counters
 
     def gauges(self) -> Mapping[str, float]:
-        depth = self._queue.depth()
-        return {
-            "ev_queue_packs": depth.packs,
-            "ev_queue_bytes": depth.bytes,
-            "ev_queue_leased": depth.leased,
-            **self._ledger(),
-        }
+        return {**self._queue.depth().gauges(), **self._ledger()}
 
     def _ledger(self) -> dict[str, float]:
-        """Of the packs accepted in the last hour. The queue first: see ledger.lost."""
+        """Of the packs accepted in the last hour, where the queue remembers them. The queue first:
+        see ledger.lost."""
         since = time.time_ns() // 1_000_000 // MINUTE_MS - LEDGER_MINUTES
-        queue = self._queue.ledger(since).entries
-        store = self._store.ledger(since).entries
+        remembered = self._queue.ledger(since)
+        if remembered is None:
+            return {}
+        queue, store = remembered.entries, self._store.ledger(since).entries
         hops = {**dict.fromkeys((ACCEPTED, TAKEN, *FATES), 0), **by_hop(queue), **by_hop(store)}
         gauges: dict[str, float] = {f"ev_ledger_{hop}_events": n for hop, n in hops.items()}
         gauges["ev_ledger_in_flight_events"] = hops[ACCEPTED] - hops[TAKEN]

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
+from eventstore.errors import EventStoreError
 from eventstore.ledger import (
     ACCEPTED,
     DEAD,
@@ -62,10 +63,17 @@ Place = tuple[int, str]  # minute, endpoint
 
 
 def read_ledger(queue: Queue, store: EventStore, since_minute: int) -> list[Line]:
-    """The queue is read before and after the store: what was accepted in between is known by it."""
+    """The queue is read before and after the store: what was accepted in between is known by it.
+    Raises EventStoreError when the queue remembers nothing."""
     before = queue.ledger(since_minute, recount=True)
+    if before is None:
+        raise EventStoreError(
+            "this queue remembers nothing of what it took, so there is nothing to balance; look at"
+            " its dead-letter queue, and ask `events trace` for single packs"
+        )
     then = store.ledger(since_minute, before.waiting.keys(), recount=True)
-    return balance(before, then, queue.ledger(since_minute).entries)
+    after = queue.ledger(since_minute)
+    return balance(before, then, after.entries if after else {})
 
 
 def balance(queue: QueueLedger, store: StoreLedger, after: Entries) -> list[Line]:

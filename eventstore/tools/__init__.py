@@ -6,7 +6,7 @@ the store would. Data goes to stdout, and with --json it is JSON.
 
 from collections.abc import Mapping
 
-from eventstore.tools import dead, ledger, probe, show, trace, try_transform
+from eventstore.tools import create, dead, ledger, probe, show, trace, try_transform
 from eventstore.tools.tool import Tool
 
 TOOLS: Mapping[str, Tool] = {
@@ -16,6 +16,7 @@ TOOLS: Mapping[str, Tool] = {
     "dead": dead.TOOL,
     "probe": probe.TOOL,
     "try": try_transform.TOOL,
+    "create": create.TOOL,
 }
 
 __all__ = ["TOOLS", "Tool"]

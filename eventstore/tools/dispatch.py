@@ -21,7 +21,9 @@ def run_tool(argv: Sequence[str]) -> int:
     try:
         options = settings.load(Path(given.settings)) if given.settings else settings.Settings()
         if given.data:
-            options = dataclasses.replace(options, data=given.data)
+            options = dataclasses.replace(
+                options, data=given.data, queue="", store="", aggregates="", claims=""
+            )
         return TOOLS[given.tool].run(given, options)
     except (EventStoreError, ValueError) as error:
         if given.json:

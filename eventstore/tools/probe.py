@@ -19,19 +19,24 @@ SEND_S = 5.0
 RETRY_S = 0.2
 LOOK_S = 0.2
 THROUGH = ("stored", "aggregated")
+WAITING = ("accepted", "queued", "leased")
 LOST_EXIT = 1
+WAITING_EXIT = 75  # EX_TEMPFAIL of sysexits.h: not known yet
+TYPE = "evctl.probe"
 
 Receipt = tuple[int, UUID, int]
 
 
 @dataclass(frozen=True)
 class Found:
-    """refused: numbers that no collector took in time; the others were acknowledged."""
+    """refused: numbers that no collector took in time; the others were acknowledged. waiting: those
+    of them that are still on their way, so neither lost nor through."""
 
     sent: int
     lost: int
     duplicated: int
     refused: int
+    waiting: int
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace, settings: Settings) -> int:
-    """Exit code 1 when one was lost, came twice, or was not taken."""
+    """Exit code 1 when one was lost, came twice, or was not taken; 75 when some still wait."""
     if not 1 <= given.count <= COUNT_MAX:
         raise ValueError(f"--count {given.count}: expected 1 to {COUNT_MAX}")
     deadline_s = time.monotonic() + given.within
@@ -49,29 +54,33 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     queue, store = engines.open_queue(settings), engines.open_store(settings)
     try:
         tracer = Tracer(queue, store, engines.open_aggregates(settings))
-        through = _await(tracer, receipts, deadline_s)
+        through, waiting = _await(tracer, receipts, deadline_s)
     finally:
         queue.close()
         store.close()
     found = Found(
         sent=len(receipts),
-        lost=sum(through[number] == 0 for number, *_ in receipts),
+        lost=sum(not through[number] and number not in waiting for number, *_ in receipts),
         duplicated=sum(times > 1 for times in through.values()),
         refused=given.count - len(receipts),
+        waiting=len(waiting),
     )
     if given.json:
         print_json(asdict(found))
     else:
         refused = f", {found.refused} refused" if found.refused else ""
-        print(f"{found.sent} sent, {found.lost} lost, {found.duplicated} duplicated{refused}")
-    return LOST_EXIT if found.lost or found.duplicated or found.refused else 0
+        late = f", {found.waiting} still waiting" if found.waiting else ""
+        print(f"{found.sent} sent, {found.lost} lost, {found.duplicated} duplicated{refused}{late}")
+    if found.lost or found.duplicated or found.refused:
+        return LOST_EXIT
+    return WAITING_EXIT if found.waiting else 0
 
 
 def _send(urls: list[str], count: int, deadline_s: float) -> list[Receipt]:
     """Each number to one collector after the other, again under its own id when it wasn't taken."""
     batch, receipts = uuid4().hex, []
     for number in range(count):
-        event = {"id": f"probe-{batch}-{number}", "type": "evctl.probe", "number": number}
+        event = {"id": f"probe-{batch}-{number}", "type": TYPE, "number": number}
         attempt = number
         while time.monotonic() < deadline_s:
             receipt = _post(urls[attempt % len(urls)], json.dumps(event).encode())
@@ -96,12 +105,16 @@ def _post(url: str, body: bytes) -> tuple[UUID, int] | None:
         return None
 
 
-def _await(tracer: Tracer, receipts: list[Receipt], deadline_s: float) -> Counter[int]:
-    """Number → how often it came out at the other end."""
+def _await(
+    tracer: Tracer, receipts: list[Receipt], deadline_s: float
+) -> tuple[Counter[int], set[int]]:
+    """Number → how often it came out at the other end; and the numbers that still wait then."""
     through: Counter[int] = Counter()
     waiting = receipts
+    on_their_way: set[int] = set()
     while waiting:
         still = []
+        on_their_way.clear()
         for number, pack, index in waiting:
             trace = tracer.trace(pack, index)
             state = trace.stages[-1].name if trace else ""
@@ -109,12 +122,14 @@ def _await(tracer: Tracer, receipts: list[Receipt], deadline_s: float) -> Counte
                 through[number] += 1
             elif state not in ("dead", "duplicate"):
                 still.append((number, pack, index))
+                if state in WAITING:
+                    on_their_way.add(number)
         waiting = still
         if waiting and time.monotonic() >= deadline_s:
             break
         if waiting:
             time.sleep(LOOK_S)
-    return through
+    return through, on_their_way
 
 
 TOOL = Tool(

@@ -68,6 +68,17 @@ def test_a_tool_belongs_to_one_role(tmp_path: Path) -> None:
         load_app(write(tmp_path, raw))
 
 
+def test_an_app_has_one_probe(tmp_path: Path) -> None:
+    raw = right()
+    tools = raw["roles"]["web"]["tools"]
+    tools["carts"]["probe"] = ["probe", "http://{web}/"]
+    app = load_app(write(tmp_path, raw))
+    assert app.roles["web"].to_json()["tools"] == tools
+    tools["other"] = tools["carts"]
+    with pytest.raises(AppError, match="`roles` has more than one probe: of carts and other"):
+        load_app(write(tmp_path, raw))
+
+
 def test_a_role_without_tools_is_written_as_before_there_were_any(tmp_path: Path) -> None:
     raw = right()
     del raw["roles"]["web"]["tools"]
@@ -120,6 +131,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("roles/web/tools/carts", "shop.carts", "`roles.web.tools.carts` must be a mapping"),
     ("roles/web/tools/carts", {"says": "x"}, "`roles.web.tools.carts.command` must be a list"),
     ("roles/web/tools/carts/says", "", "`roles.web.tools.carts.says` must say"),
+    ("roles/web/tools/carts/probe", "all", "`roles.web.tools.carts.probe` must be a list"),
     ("roles/web/tools/carts/role", "web", "`roles.web.tools.carts.role` isn't a key"),
     ("roles/web/schemas", None, "`roles.web.schemas` must be a mapping"),
     ("roles/web/schemas/read", {}, "`roles.web.schemas.read` isn't a key"),
@@ -132,7 +144,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("roles/web/serving_min", "2", "`roles.web.serving_min` must be a number of nodes"),
     ("roles/web/gates", ["x"], "`roles.web.gates` must be a mapping"),
     ("roles/web/gates", {"All": {}}, "`roles.web.gates.All` must be a lower-case name"),
-    ("roles/web/gates", {"all": {}}, "`roles.web.gates.all` must be a lower-case name, and not"),
+    ("roles/web/gates", {"all": {}}, "`roles.web.gates.all` must be a lower-case name, not"),
+    ("roles/web/gates", {"probe": {}}, "`roles.web.gates.probe` must be a lower-case name, not"),
+    ("roles/web/gates", {"none": {}}, "`roles.web.gates.none` must be a lower-case name, not"),
     ("roles/web/gates", {"p99": {"gauge": "x"}}, "`roles.web.gates.p99` must say at_most or"),
     ("closed", "Fri 16:00 - Mon 07:00", "`closed` must be a list"),
     ("closed", ["Friday evening"], "`closed` has 'Friday evening', which must look like `Fri"),

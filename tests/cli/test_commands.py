@@ -212,10 +212,14 @@ def test_what_is_no_release(world, release):
 
 
 @pytest.mark.parametrize(
-    "where", ["", "role:nothing", "web-09", "web-[01", "web-01!web-01", "role:", "@nothing"]
+    "where", ["", "role:nothing", "web-09", "web-[01", "web-01!web-01", "role:", "@"]
 )
 def test_a_range_that_names_nothing(world, where):
     _refused(_rollout(world, to=world.release(), where=where), 2, "E5401")
+
+
+def test_a_group_of_which_no_master_can_tell(world):
+    _refused(_rollout(world, to=world.release(), where="@nothing"), 7, "E3001")
 
 
 def test_a_role_that_the_release_does_not_know(world):

@@ -40,6 +40,7 @@ class Told:
 
     serves: Mapping[str, str | None] = field(default_factory=dict)
     compounds: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
+    pillars: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict.fromkeys(NODES, ()))
 
     def states(self):
         said = {n: ("serving" if r else "idle", r) for n, r in self.serves.items()}
@@ -47,6 +48,9 @@ class Told:
 
     def matches(self, compound):
         return dict.fromkeys(NODES, None) | dict(self.compounds[compound])
+
+    def groups(self):
+        return self.pillars
 
 
 @pytest.mark.parametrize(
@@ -74,7 +78,7 @@ class Told:
     ],
 )
 def test_what_is_named(expression, named):
-    assert nodes_in(expression, NODES) == named
+    assert nodes_in(expression, NODES, Told()) == named
 
 
 @pytest.mark.parametrize(
@@ -281,9 +285,10 @@ def test_nobody_is_asked_unless_the_expression_wants_it():
         def states(self):
             raise AssertionError
 
-        matches = states
+        matches = groups = states
 
     assert nodes_in("role:web/2!web-01", NODES, Nobody())
+    assert nodes_in("@web", NODES, Nobody()) == WEB
     with pytest.raises(RangeError, match="no node can be asked here"):
         nodes_in("ver:1.0.0", NODES)
 

@@ -53,6 +53,7 @@ def test_a_plan_changes_nothing_and_has_an_exit_code_of_its_own(evctl, nodes, ne
         "closed": [],
         "gates": {},
         "gate_command": [],
+        "probe": None,
         "checks": [f"{OLD}: its schemas are not known here"],
         "estimate_s": 14.0,
         "swaps": 2,

@@ -162,11 +162,13 @@ def test_gates_of_the_release(evctl, world, nodes, monkeypatch):
     monkeypatch.chdir(world.app)
     app = world.app / "evctl.yaml"
     gates = "    gates: {errors: {bad: bad, all: every, worse_by: 0.01}}\n    tools:"
-    app.write_text(app.read_text().replace("    tools:", gates))
+    probe = "called., probe: [all, '{web}']}"
+    app.write_text(app.read_text().replace("    tools:", gates).replace("called.}", probe))
     new = json.loads(evctl("-q", "release", "--allow-dirty", "--json").out)["release"]
     unknown = _rollout(evctl, new, "--gate", "speed", "--yes")
     assert unknown.code == 2
-    assert "has no gate speed\n  why: it has errors" in unknown.err
+    assert "has no gate speed\n  why: it has errors, probe" in unknown.err
+    assert _rollout(evctl, new, "--gate", "none", "--gate", "errors", "--yes").code == 2
     came = [0]
 
     def pages(_node: str, release: str) -> dict[str, str]:
@@ -175,11 +177,12 @@ def test_gates_of_the_release(evctl, world, nodes, monkeypatch):
 
     nodes.pages = pages
     monkeypatch.setattr(Limits, "__init__", partialmethod(Limits.__init__, hold_s=0.0))
-    assert (
-        "gates: errors (worse by 0.01 at most)"
-        in _rollout(evctl, new, "--gate", "all", "--plan").err
-    )
-    held = _rollout(evctl, new, "--gate", "all", "--yes")
+    plan = _rollout(evctl, new, "--plan").err
+    assert "gates: errors (worse by 0.01 at most)" in plan
+    assert "probe            ask: not run: no node with an address in the map is a {web}" in plan
+    assert "errors (" not in _rollout(evctl, new, "--gate", "probe", "--plan").err
+    assert "ask" not in _rollout(evctl, new, "--gate", "none", "--plan").err
+    held = _rollout(evctl, new, "--yes")
     assert held.code == 9
     assert "web-01: errors: 0 of 50: too few to judge" in held.err
     came[0] = 20_000
@@ -223,8 +226,8 @@ def test_pause_and_resume_from_another_terminal(evctl, world, nodes, new):
     assert "wave 1/2: swapping web-01" in watched.err
     shown = evctl("rollouts", "R000001").out
     assert "paused: by bob" in shown
-    assert "next: evctl rollout watch R000001" in shown
-    assert "next: evctl rollout watch R000001" in evctl().out
+    assert "nobody drives it · next: evctl rollout resume R000001" in shown
+    assert "next: evctl rollout resume R000001" in evctl().out
     refused = _rollout(evctl, new, "--yes")
     assert refused.code == 8
     assert "it is paused and nobody drives it" in refused.err

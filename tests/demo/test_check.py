@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from eventstore.ports import Enriched, Lease
 from eventstore.postprocessing.postprocessor import Postprocessor
 from eventstore.processing.processor import Processor
 from eventstore.settings import Settings
+from eventstore.tools import probe
 
 HASTY = Path(__file__).with_name("hasty_collector.py")
 
@@ -172,6 +174,15 @@ def test_an_event_that_nobody_sent_is_a_phantom(
     process(taken)
     others = sum(one.count for one in read_requests(tmp_path / "other"))
     assert faults(check(taken.ledger, taken.url)) == {"phantom": others}
+
+
+def test_the_events_of_a_rollouts_probe_are_its_own(taken: Taken, collector: Any) -> None:
+    with collector(taken.data) as serving:
+        receipts = probe._send([f"{serving.url}/v1/events"], 5, time.monotonic() + 30)
+        serving.stop()
+    assert len(receipts) == 5
+    process(taken)
+    assert faults(check(taken.ledger, taken.url)) == {}
 
 
 def test_an_event_whose_bytes_changed_is_lost_and_what_is_there_a_phantom(taken: Taken) -> None:

@@ -77,6 +77,7 @@ def test_a_queue_that_works_is_all_there_is(spooling: Any, queue: Broken, tmp_pa
     assert (outlet.notice(), outlet.unready()) == ("", None)
     assert outlet.gauges()["ev_queue_available"] == 1
     assert outlet.gauges()["ev_queue_packs"] == 3
+    assert outlet.gauges()["ev_queue_oldest_seconds"] >= 0
     assert list((tmp_path / "spool").iterdir()) == []
 
 

@@ -36,15 +36,26 @@ def test_what_is_sent_comes_out_once(new_node: NewNode):
     assert (done.returncode, done.stdout) == (0, "20 sent, 0 lost, 0 duplicated\n"), done.stderr
     # The second collector isn't there: the first one takes it all.
     said = _probe(node.data, "--count", "3", "--json", "http://127.0.0.1:1/v1/events", url)
-    assert json.loads(said.stdout) == {"sent": 3, "lost": 0, "duplicated": 0, "refused": 0}
+    assert json.loads(said.stdout) == {
+        "sent": 3,
+        "lost": 0,
+        "duplicated": 0,
+        "refused": 0,
+        "waiting": 0,
+    }
 
 
-def test_what_no_processor_takes_is_lost_and_what_no_collector_takes_refused(new_node: NewNode):
+def test_what_no_processor_takes_still_waits_and_what_no_collector_takes_is_refused(
+    new_node: NewNode,
+):
     node = new_node()
     node.start("collector")
     url = f"http://127.0.0.1:{node.port('collector')}/v1/events"
-    lost = _probe(node.data, "--count", "2", "--within", "1", url)
-    assert (lost.returncode, lost.stdout) == (1, "2 sent, 2 lost, 0 duplicated\n")
+    late = _probe(node.data, "--count", "2", "--within", "1", url)
+    assert (late.returncode, late.stdout) == (
+        75,
+        "2 sent, 0 lost, 0 duplicated, 2 still waiting\n",
+    )
     refused = _probe(node.data, "--count", "2", "--within", "0.5", "http://127.0.0.1:1/v1/events")
     assert refused.stdout == "0 sent, 0 lost, 0 duplicated, 2 refused\n"
 
@@ -71,5 +82,11 @@ def test_a_duplicate_is_what_comes_out_twice():
     one, two, three, four = (new_pack_id() for _ in range(4))
     tells = _Tells({one: "stored", two: "aggregated", three: "duplicate", four: "dead"})
     receipts = [(1, one, 0), (1, two, 0), (2, three, 0), (3, four, 0)]
-    through = probe._await(tells, receipts, deadline_s=0)
-    assert through == {1: 2}
+    assert probe._await(tells, receipts, deadline_s=0) == ({1: 2}, set())
+
+
+def test_what_is_on_its_way_is_not_lost_and_what_nobody_knows_is_not_on_its_way():
+    one, two, three = (new_pack_id() for _ in range(3))
+    tells = _Tells({one: "leased", two: "queued"})
+    receipts = [(1, one, 0), (2, two, 0), (3, three, 0)]
+    assert probe._await(tells, receipts, deadline_s=0) == ({}, {1, 2})

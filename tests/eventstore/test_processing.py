@@ -112,7 +112,7 @@ def test_a_batch_goes_from_queue_to_store(
     for event in reader.events():
         assert reader.event(event.id) == event
         assert reader.enrichment(event.id)["browser"] == "curl 8"
-    assert reader.pending() == Depth(0, 0, 0)
+    assert reader.pending() == Depth(0, 0, 0, 0.0)
     assert not reader.drained()  # nobody has published the window
 
 

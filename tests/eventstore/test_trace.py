@@ -17,8 +17,8 @@ import yaml
 from cloudevents.core.v1.event import CloudEvent
 
 from eventstore import engines, packing
-from eventstore.backends.embedded.aggregates import SCHEMA_VERSION as AGGREGATE_VERSION
 from eventstore.backends.embedded.store import VERSION as STORE_VERSION
+from eventstore.backends.generations import SCHEMA_VERSION as AGGREGATE_VERSION
 from eventstore.event import EventId, new_pack_id
 from eventstore.ports import Packed, Stage
 from eventstore.postprocessing.postprocessor import Postprocessor

@@ -25,6 +25,9 @@ from faults.play import play_one
 from faults.scene import Scene
 from tests.cli.conftest import WITHOUT_RIGHTS
 from tests.contracts.http_load import get
+from tests.fleet.convergence import (
+    test_nodes_that_were_off_become_what_they_should_be_by_themselves,  # noqa: F401 - runs in this lab
+)
 from tests.fleet.foreign_fleet import FOREIGN, PORT, Fleet, git
 from tests.fleet.nobody import as_nobody
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from artifacts.gates import Gate
-from cli.rollout.document import Document, Kind, Limits, NodeRecord
+from cli.rollout.document import Document, Kind, Limits, NodeRecord, Probe
 from cli.rollout.plan import capacities, waves, waves_back
 
 OLD, NEW = "1.0.0-aaaaaaaaaaaa", "1.1.0-bbbbbbbbbbbb"
@@ -22,6 +22,7 @@ def document_of(
     floors: Mapping[str, int] | None = None,
     gates: Mapping[str, tuple[Gate, ...]] | None = None,
     gate_command: tuple[str, ...] = (),
+    probe: Probe | None = None,
     **limits: Any,
 ) -> Document:
     """A planned rollout from OLD to NEW of these nodes (node → role)."""
@@ -47,4 +48,5 @@ def document_of(
         capacity=capacity,
         gates=dict(gates or {}),
         gate_command=gate_command,
+        probe=probe,
     ).planned()

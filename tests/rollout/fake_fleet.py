@@ -22,6 +22,7 @@ class FakeFleet:
     before_each: called before a node does what it was asked; it may raise.
     unready: node → how many more times it says of what it serves that it isn't ready.
     pages: (node, release that it serves) → what its generations answer at /metrics.
+    tool: node, arguments → what a tool that is run there answers.
     wanted: what nodes find out that they should serve, when they are told no release.
     pruned: nodes that were asked to prune, and what they were told to keep.
     """
@@ -31,6 +32,7 @@ class FakeFleet:
     sick: set[str] = field(default_factory=set)
     unready: dict[str, int] = field(default_factory=dict)
     before_each: Callable[[str, str, str | None], None] = lambda *_: None
+    tool: Callable[[str, list[str]], dict[str, Any]] = lambda *_: {"exit": 0, "out": "", "err": ""}
     wanted: dict[str, str] = field(default_factory=dict)
     pages: Callable[[str, str], dict[str, str]] = lambda *_: {}
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -53,6 +55,10 @@ class FakeFleet:
             self.before_each(node, function, release)
             if function == "evrelease.prune":
                 self.pruned.append((node, kwargs["pinned"]))
+            if function == "evrelease.tool" and not self.fails.get((node, function)):
+                said = self.tool(node, kwargs["arguments"])
+                yield Return(node, data={"ok": True, "result": said})
+                continue
             yield self._answer(node, function, release)
 
     def swapped(self) -> list[str]:

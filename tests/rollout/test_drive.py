@@ -364,6 +364,23 @@ def test_a_gate_waits_for_traffic_as_long_as_it_may(documents):
     assert ended.state == "converged"
 
 
+def test_a_stall_in_the_first_look_is_diluted_by_what_comes_after_it(documents):
+    """One bad request of the first hundred would be too many; of all that come it is not."""
+    looks = []
+
+    def pages(node: str, release: str) -> dict[str, str]:
+        looks.append(node)
+        seen = looks.count(node) - 1
+        every = 60 if seen == 1 else 10_000 * seen
+        return {release: f"every {every}\nbad {min(seen, 1) if release == NEW else 0}\n"}
+
+    ended = _roll_out(
+        documents, FakeFleet.of(ROLES, pages=pages), gates={"web": (ERRORS,)}, hold_s=60.0
+    )
+    assert ended.state == "converged"
+    assert looks.count("web-1") > 2
+
+
 def test_nodes_that_may_be_silent_are_gone_on_without_and_wanted_to_come_along(documents):
     fleet = FakeFleet.of(ROLES, fails={("web-3", PREFETCH): SILENT})
     ended = _roll_out(documents, fleet, max_unreachable=1)

@@ -12,6 +12,7 @@ from artifacts.gates import read_gate
 from cli.rollout.comparison import Comparison
 from cli.rollout.decide import Command
 from cli.rollout.gates import Span, judge, parse, spans_of
+from cli.salt_client import SILENT
 from tests.rollout.documents_of import NEW, OLD, document_of
 from tests.rollout.fake_fleet import FakeFleet
 
@@ -87,7 +88,8 @@ def test_what_took_longer_than_every_bound_is_worse_than_any():
 
 
 def test_a_gauge_is_what_it_is_now():
-    assert judge(BACKLOG, [Span({}, {"waiting": 99.0})], []).state == "passed"
+    passed = judge(BACKLOG, [Span({}, {"waiting": 99.0})], [])
+    assert (passed.state, passed.says) == ("passed", "backlog: 99")
     assert (
         judge(BACKLOG, [Span({}, {"waiting": 9.0}), Span({}, {"waiting": 101.0})], []).state
         == "failed"
@@ -162,6 +164,18 @@ def test_new_and_old_nodes_are_looked_at_at_the_same_time():
     assert not failed.ok
     assert "worse by more than" in failed.error["why"]
     assert "too few" in _compared(Serving(new_bad=0, each=1)).held
+
+
+def test_a_node_that_did_not_answer_at_the_start_is_compared_from_its_first_answer_on():
+    pages = Serving(new_bad=0)
+    document = document_of(ROLES, gates={"web": (ERRORS,)}).with_node("web-1", state="swapped")
+    metrics = ("web-1", "evrelease.metrics")
+    fleet = FakeFleet.of(ROLES, pages=pages, fails={metrics: SILENT})
+    fleet.serving["web-1"] = NEW
+    comparison = Comparison(fleet, Command("check", {"web-1": NEW}), document)
+    fleet.fails.clear()
+    assert "too few to judge" in comparison.judge(["web-1"])["web-1"].held
+    assert comparison.judge(["web-1"])["web-1"].ok
 
 
 def test_nodes_on_which_nothing_changes_are_compared_with_too():

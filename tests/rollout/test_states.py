@@ -1,9 +1,13 @@
-"""The picture of the states in docs/rollouts.md is what the code says."""
+"""The picture of the states in docs/rollouts.md is what the code says, and so is its runbook."""
 
 from __future__ import annotations
 
+import re
 from typing import get_args
 
+from artifacts.errors import EvctlError
+from cli.commands.rollout import NotThisRole
+from cli.rollout import errors
 from cli.rollout.control import MOVES
 from cli.rollout.document import FINAL, State
 from tests.cli.conftest import REPOSITORY
@@ -27,3 +31,10 @@ def test_every_state_can_be_reached_and_only_final_ones_are_never_left():
     states = set(get_args(State))
     assert {after for _, after, _ in MOVES} == states
     assert states - {before for before, *_ in MOVES} == set(FINAL)
+
+
+def test_the_runbook_has_every_error_of_a_rollout_with_its_exit_code():
+    named = {(int(exit_code), code) for exit_code, code in re.findall(r"exit (\d), (E\d+)", PAGE)}
+    known = [one for one in vars(errors).values() if isinstance(one, type)]
+    for error in (*known, NotThisRole):
+        assert error is EvctlError or (error.exit_code, error.code) in named, error

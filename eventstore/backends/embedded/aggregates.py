@@ -1,34 +1,24 @@
 """Aggregates in a folder: tables written aside, published by a manifest that must be the first.
 
-    tables/date=2026-11-24/hour=14/1795530600-g000003-<16 hex of sha256>.parquet
-    manifests/1795530600/000003.json        its existence is the publication
-
 A manifest is linked into place, which fails when the name is taken: of two post-processors that
 publish the same generation, one does.
 """
 
-import dataclasses
-import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
+from eventstore.backends.generations import (
+    MANIFESTS,
+    checked,
+    decode,
+    encode,
+    manifest_key,
+    sealed,
+)
 from eventstore.errors import EngineUnavailable
 from eventstore.ports import Generation
-
-SCHEMA_VERSION = 1
-
-
-def table_key(generation: Generation) -> str:
-    """Where the table of this generation lives, partitioned by date and hour of the window."""
-    start = datetime.fromtimestamp(generation.window_start_s, UTC)
-    return (
-        f"tables/date={start:%Y-%m-%d}/hour={start:%H}/{generation.window_start_s}"
-        f"-g{generation.generation:06d}-{generation.sha256[:16]}.parquet"
-    )
 
 
 class EmbeddedAggregates:
@@ -38,7 +28,7 @@ class EmbeddedAggregates:
         self._folder = folder
         self._kept = generations_kept
         try:
-            (folder / "manifests").mkdir(parents=True, exist_ok=True)
+            (folder / MANIFESTS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise EngineUnavailable(f"cannot make {folder}: {error}") from error
 
@@ -49,7 +39,7 @@ class EmbeddedAggregates:
             if not numbers:
                 return None
             try:
-                return _decode(self._manifest(window_start_s, numbers[-1]).read_bytes())
+                return decode(self._manifest(window_start_s, numbers[-1]).read_bytes())
             except FileNotFoundError:
                 continue
             except (OSError, ValueError, TypeError) as error:
@@ -59,17 +49,14 @@ class EmbeddedAggregates:
         raise EngineUnavailable(f"the manifests of window {window_start_s} keep changing")
 
     def publish(self, generation: Generation, table: bytes) -> bool:
-        digest = hashlib.sha256(table).hexdigest()
-        generation = dataclasses.replace(generation, sha256=digest)
-        generation = dataclasses.replace(generation, file=table_key(generation))
+        generation = sealed(generation, table)
         target = self._folder / generation.file
         manifest = self._manifest(generation.window_start_s, generation.generation)
-        body = json.dumps(dataclasses.asdict(generation), sort_keys=True).encode()
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             manifest.parent.mkdir(parents=True, exist_ok=True)
             _write_once(target, table)  # taken: the same bytes, for the digest is in the name
-            published = _write_once(manifest, body)
+            published = _write_once(manifest, encode(generation))
         except OSError as error:
             raise EngineUnavailable(f"cannot publish {manifest}: {error}") from error
         if not published:
@@ -80,7 +67,7 @@ class EmbeddedAggregates:
 
     def windows(self) -> Iterator[Generation]:
         try:
-            starts = sorted(int(one.name) for one in (self._folder / "manifests").iterdir())
+            starts = sorted(int(one.name) for one in (self._folder / MANIFESTS).iterdir())
         except (OSError, ValueError) as error:
             raise EngineUnavailable(f"cannot list {self._folder}: {error}") from error
         for start in starts:
@@ -93,15 +80,13 @@ class EmbeddedAggregates:
             table = (self._folder / generation.file).read_bytes()
         except OSError as error:
             raise EngineUnavailable(f"cannot read {generation.file}: {error}") from error
-        if hashlib.sha256(table).hexdigest() != generation.sha256:
-            raise EngineUnavailable(f"{generation.file} differs from what its manifest says")
-        return table
+        return checked(generation, table)
 
     def _manifest(self, window_start_s: int, number: int) -> Path:
-        return self._folder / "manifests" / str(window_start_s) / f"{number:06d}.json"
+        return self._folder / manifest_key(window_start_s, number)
 
     def _numbers(self, window_start_s: int) -> list[int]:
-        folder = self._folder / "manifests" / str(window_start_s)
+        folder = self._folder / MANIFESTS / str(window_start_s)
         try:
             return sorted(int(one.stem) for one in folder.glob("[0-9]*.json"))
         except FileNotFoundError:
@@ -109,7 +94,7 @@ class EmbeddedAggregates:
 
     def _drop_unless_named(self, target: Path, manifest: Path, key: str) -> None:
         try:
-            if _decode(manifest.read_bytes()).file != key:
+            if decode(manifest.read_bytes()).file != key:
                 target.unlink(missing_ok=True)
         except (OSError, ValueError):
             return  # pruned meanwhile, with the table it named: ours is an orphan, harmless
@@ -118,20 +103,11 @@ class EmbeddedAggregates:
         for number in self._numbers(window_start_s)[: -self._kept]:
             manifest = self._manifest(window_start_s, number)
             try:
-                table = self._folder / _decode(manifest.read_bytes()).file
+                table = self._folder / decode(manifest.read_bytes()).file
                 manifest.unlink(missing_ok=True)
                 table.unlink(missing_ok=True)
             except FileNotFoundError:
                 continue  # pruned by another
-
-
-def _decode(body: bytes) -> Generation:
-    document = json.loads(body)
-    if document.get("schema") != SCHEMA_VERSION:
-        raise ValueError(f"aggregate schema {document.get('schema')!r}: reads {SCHEMA_VERSION}")
-    names = {one.name for one in dataclasses.fields(Generation)}
-    known = {name: value for name, value in document.items() if name in names}
-    return Generation(**known)
 
 
 def _write_once(target: Path, body: bytes) -> bool:

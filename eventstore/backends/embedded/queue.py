@@ -63,7 +63,10 @@ HELD = (
 )
 DEPTH = (
     "SELECT packs, bytes,"
-    " (SELECT count(*) FROM leases WHERE token != '' AND free_at_ms > ?) FROM depth"
+    " (SELECT count(*) FROM leases WHERE token != '' AND free_at_ms > ?1),"
+    " (SELECT queued_at_ms FROM packs LEFT JOIN leases ON leases.seq = packs.seq"
+    "  WHERE leases.seq IS NULL OR token = '' OR free_at_ms <= ?1"
+    "  ORDER BY packs.seq LIMIT 1) FROM depth"
 )
 FIND = (
     "SELECT body, endpoint, events, queued_at_ms, claimed_at_ms, node, release, attempts, reason"
@@ -184,8 +187,10 @@ class EmbeddedQueue:
             ledger_table.add(connection, taken)
 
     def depth(self) -> Depth:
-        packs, body_bytes, leased = self._database.rows(DEPTH, (_now_ms(),))[0]
-        return Depth(packs, body_bytes, leased)
+        now = _now_ms()
+        packs, body_bytes, leased, since_ms = self._database.rows(DEPTH, (now,))[0]
+        oldest_s = 0.0 if since_ms is None else max(0, now - since_ms) / 1000
+        return Depth(packs, body_bytes, leased, oldest_s)
 
     def find(self, pack_id: UUID) -> Waiting | None:
         rows = self._database.rows(FIND, (pack_id.bytes,))

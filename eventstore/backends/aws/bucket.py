@@ -1,0 +1,60 @@
+"""A bucket and a prefix in it: whole objects, written once or over."""
+
+from typing import Any
+
+from eventstore.backends.aws.calls import Calls, Missing, Unmet
+from eventstore.backends.aws.place import Place
+from eventstore.backends.aws.retries import Retries
+
+
+class Bucket:
+    """Keys are below the place's path. Checksums are boto3's own, checked at both ends."""
+
+    def __init__(self, place: Place, retries: Retries) -> None:
+        self.place = place
+        self._calls = Calls("s3", place, retries)
+        self._prefix = f"{place.path}/" if place.path else ""
+        self._calls("list_objects_v2", Bucket=place.name, Prefix=self._prefix, MaxKeys=1)
+
+    def put(self, key: str, body: bytes) -> None:
+        """Over whatever is there."""
+        self._calls("put_object", **self._at(key), Body=body)
+
+    def put_once(self, key: str, body: bytes) -> bool:
+        """False: there is one already, and it stays."""
+        try:
+            self._calls("put_object", **self._at(key), Body=body, IfNoneMatch="*")
+        except Unmet:
+            return False
+        return True
+
+    def get(self, key: str) -> bytes | None:
+        """None: there is none."""
+        try:
+            answer = self._calls("get_object", **self._at(key))
+        except Missing:
+            return None
+        body: bytes = answer["Body"].read()
+        return body
+
+    def keys(self, prefix: str) -> list[str]:
+        """All that begin so, in order."""
+        found: list[str] = []
+        more: dict[str, Any] = {}
+        while True:  # ends: every page is further on
+            page = self._calls(
+                "list_objects_v2", Bucket=self.place.name, Prefix=self._prefix + prefix, **more
+            )
+            found += [one["Key"].removeprefix(self._prefix) for one in page.get("Contents", [])]
+            if not page.get("IsTruncated"):
+                return found
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def delete(self, key: str) -> None:
+        self._calls("delete_object", **self._at(key))
+
+    def close(self) -> None:
+        self._calls.close()
+
+    def _at(self, key: str) -> dict[str, str]:
+        return {"Bucket": self.place.name, "Key": self._prefix + key}

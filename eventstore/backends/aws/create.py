@@ -1,0 +1,63 @@
+"""Makes what the URLs name, where it is not there yet. For whoever may: no role of ours does."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+from eventstore.backends.aws.calls import Calls, Unmet
+from eventstore.backends.aws.place import Place
+from eventstore.backends.aws.retries import Retries
+from eventstore.backends.aws.table import EXPIRES, KEYS
+from eventstore.errors import EngineUnavailable
+
+KEPT_S = 14 * 86_400  # the longest that SQS keeps a message
+RECEIVES_MAX = 20  # more than a processor's own attempts_max: it is what they can't bury
+
+
+def create_queue(place: Place, retries: Retries) -> None:
+    """The queue, and <name>-dead, to which SQS moves what nobody can take."""
+    calls = Calls("sqs", place, retries)
+    kept = {"MessageRetentionPeriod": str(KEPT_S)}
+    dead = calls("create_queue", QueueName=f"{place.name}-dead", Attributes=kept)["QueueUrl"]
+    arn = calls("get_queue_attributes", QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]
+    redrive = {"deadLetterTargetArn": arn["QueueArn"], "maxReceiveCount": RECEIVES_MAX}
+    calls(
+        "create_queue",
+        QueueName=place.name,
+        Attributes={**kept, "RedrivePolicy": json.dumps(redrive)},
+    )
+    calls.close()
+
+
+def create_table(place: Place, retries: Retries) -> None:
+    """The table, on demand, and its TTL; returns when it can be used."""
+    calls = Calls("dynamodb", place, retries)
+    with suppress(Unmet):  # it is there
+        calls(
+            "create_table",
+            TableName=place.name,
+            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in KEYS.items()],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in KEYS],
+            BillingMode="PAY_PER_REQUEST",
+        )
+    for last in calls.retries.tries():
+        if calls("describe_table", TableName=place.name)["Table"]["TableStatus"] == "ACTIVE":
+            break
+        if last:
+            raise EngineUnavailable(f"{place.url}: the table is still being made; try again")
+    answer = calls("describe_time_to_live", TableName=place.name)["TimeToLiveDescription"]
+    if answer["TimeToLiveStatus"] == "DISABLED":
+        expiry = {"Enabled": True, "AttributeName": EXPIRES}
+        calls("update_time_to_live", TableName=place.name, TimeToLiveSpecification=expiry)
+    calls.close()
+
+
+def create_bucket(place: Place, retries: Retries) -> None:
+    """The bucket; its owner says what lifecycle its objects have."""
+    calls = Calls("s3", place, retries)
+    where: dict[str, Any] = {}
+    if place.region not in (None, "us-east-1"):
+        where = {"CreateBucketConfiguration": {"LocationConstraint": place.region}}
+    with suppress(Unmet):  # it is ours already
+        calls("create_bucket", Bucket=place.name, **where)
+    calls.close()

@@ -1,0 +1,180 @@
+"""What the event store keeps in DynamoDB, as items. Pure: the same always makes the same bytes.
+
+    pk                      sk                  what
+    pack#<minute>#<digit>   <pack id>           a pack; the digit, its id's last, makes 16 shards
+    minutes                 <minute>            a minute that has packs
+    window#<start>          pack#<pack id>      what a pack adds to a window
+    window#<start>          version             how often what the window counts has changed
+    changed                 <start>             a window that was not published since
+    dead#<digit>            <pack id>#<index>   a dead letter; 0: a whole pack, n + 1: its event n
+    keys#<span>             <number>            client keys, in the order of their packs
+    part#<digest>           <number>            of a blob that is too large for its item
+
+A pack's minute is its id's own, so whoever has the id has the key.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import numpy as np
+import orjson
+
+from eventstore.backends.aws.table import Item, Key, Value
+from eventstore.event import CountKey
+from eventstore.ledger import Tally, minute_of
+from eventstore.ports import DeadLetter, Stage, Stored, Way
+
+DIGITS = "0123456789abcdef"
+ORDERED = 1 << 40  # added to starts of windows: they sort as text, also before 1970
+VERSION = "version"
+MINUTES = "minutes"
+CHANGED = "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A pack, or one that is dead as a whole (stored False; its bytes are in its dead letter).
+
+    noted: what became of its events, as it was written then. windows: start → the window's version
+    from which on it counts. revision: how often it was written.
+    """
+
+    pack_id: UUID
+    stored: bool
+    way: Way | None
+    noted: Mapping[str, Tally] = field(default_factory=dict)
+    body: bytes = b""
+    sidecar: bytes = b""
+    view: bytes = b""
+    retries: frozenset[int] = frozenset()
+    dead: frozenset[int] = frozenset()
+    windows: Mapping[int, int] = field(default_factory=dict)
+    revision: int = 1
+
+    @property
+    def hidden(self) -> frozenset[int]:
+        return self.retries | self.dead
+
+    def to_stored(self) -> Stored:
+        return Stored(
+            self.pack_id.int, self.pack_id, self.body, self.sidecar, self.view, self.hidden
+        )
+
+    def to_item(self, expires_at_s: int | None) -> Item:
+        contents = (
+            self.body,
+            self.sidecar,
+            self.view,
+            _indexes(self.retries),
+            _indexes(self.dead),
+            json.dumps(sorted(self.windows.items())).encode(),
+        )
+        values: dict[str, Value] = {
+            "is_stored": int(self.stored),
+            "revision": self.revision,
+            "noted": json.dumps(
+                {fate: [one.events, one.digest] for fate, one in sorted(self.noted.items())}
+            ),
+            "lengths": json.dumps([len(one) for one in contents]),
+        }
+        if self.way is not None:
+            values["way"] = orjson.dumps(self.way).decode()
+        pk, sk = head_key(self.pack_id)
+        return Item(pk, sk, values, b"".join(contents), expires_at_s)
+
+
+def head_of(item: Item) -> Head:
+    """What to_item has made."""
+    contents, at = [], 0
+    for length in json.loads(str(item.values["lengths"])):
+        contents.append(item.blob[at : at + length])
+        at += length
+    body, sidecar, view, retries, dead, windows = contents
+    way = orjson.loads(str(item.values["way"])) if "way" in item.values else None
+    return Head(
+        UUID(item.sk),
+        bool(item.values["is_stored"]),
+        way and Way(way["endpoint"], way["events"], tuple(Stage(**one) for one in way["stages"])),
+        {fate: Tally(*one) for fate, one in json.loads(str(item.values["noted"])).items()},
+        body,
+        sidecar,
+        view,
+        frozenset(np.frombuffer(retries, dtype="<u4").tolist()),
+        frozenset(np.frombuffer(dead, dtype="<u4").tolist()),
+        dict(json.loads(windows)),
+        int(item.values["revision"]),
+    )
+
+
+def head_key(pack_id: UUID) -> Key:
+    return shard(minute_of(pack_id), pack_id.hex[-1]), pack_id.hex
+
+
+def shard(minute: int, digit: str) -> str:
+    return f"pack#{minute}#{digit}"
+
+
+def minute_item(minute: int, expires_at_s: int | None) -> Item:
+    return Item(MINUTES, minute_sk(minute), {}, b"", expires_at_s)
+
+
+def minute_sk(minute: int) -> str:
+    return f"{minute:010d}"
+
+
+def window_key(start_s: int) -> str:
+    return f"window#{start_s}"
+
+
+def partial_key(start_s: int, pack_id: UUID) -> Key:
+    return window_key(start_s), f"pack#{pack_id.hex}"
+
+
+def partial_items(
+    pack_id: UUID, counts: Mapping[CountKey, int], expires_at_s: int | None
+) -> dict[int, Item]:
+    """Start of a window → what the pack adds to it."""
+    rows: dict[int, list[tuple[str, str, int]]] = {}
+    for key, count in sorted(counts.items()):
+        rows.setdefault(key.window_start_s, []).append((key.endpoint, key.name, count))
+    return {
+        start_s: Item(*partial_key(start_s, pack_id), {}, json.dumps(some).encode(), expires_at_s)
+        for start_s, some in rows.items()
+    }
+
+
+def changed_key(start_s: int) -> Key:
+    return CHANGED, f"{start_s + ORDERED:014d}"
+
+
+def letter_key(pack_id: UUID, index: int | None) -> Key:
+    return f"dead#{pack_id.hex[-1]}", f"{pack_id.hex}#{0 if index is None else index + 1:07d}"
+
+
+def letter_item(letter: DeadLetter, expires_at_s: int | None) -> Item:
+    reason = letter.reason.encode("utf-8", "surrogatepass")
+    values: dict[str, Value] = {
+        "stage": letter.stage,
+        "fingerprint": letter.fingerprint,
+        "reason_bytes": len(reason),
+    }
+    pk, sk = letter_key(letter.pack_id, letter.index)
+    return Item(pk, sk, values, reason + letter.body, expires_at_s)
+
+
+def letter_of(item: Item) -> DeadLetter:
+    pack, _, number = item.sk.partition("#")
+    length = int(item.values["reason_bytes"])
+    return DeadLetter(
+        UUID(pack),
+        int(number) - 1 if int(number) else None,
+        str(item.values["stage"]),
+        item.blob[:length].decode("utf-8", "surrogatepass"),
+        item.blob[length:],
+    )
+
+
+def _indexes(indexes: frozenset[int]) -> bytes:
+    return np.array(sorted(indexes), dtype="<u4").tobytes()

@@ -1,0 +1,340 @@
+"""The event store on DynamoDB. What each item is: items.py.
+
+put() reads as the procedure: whose client keys come first → dead letters and what windows count →
+the windows have changed → the pack itself, if it is not there. Until that last write nothing has
+happened to a reader of packs, and the pack comes again; all before it overwrites itself.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from heapq import merge
+from uuid import UUID
+
+import orjson
+
+from eventstore.backends.aws import items
+from eventstore.backends.aws.calls import Unmet
+from eventstore.backends.aws.items import Head, head_key, head_of
+from eventstore.backends.aws.key_log import KeyLog
+from eventstore.backends.aws.place import Place
+from eventstore.backends.aws.retries import Retries
+from eventstore.backends.aws.table import Item, Table
+from eventstore.event import CountKey
+from eventstore.ledger import (
+    DEAD,
+    NOTHING,
+    Key,
+    Tally,
+    accepted_at_ms,
+    add,
+    fates,
+    first_of_minute,
+    minute_of,
+    tally,
+)
+from eventstore.ports import (
+    NO_WAYS,
+    DeadLetter,
+    Enriched,
+    Noted,
+    Partials,
+    Stored,
+    StoreLedger,
+    Way,
+)
+
+DAY_S = 86_400
+MINUTES_KEPT = 10_000  # known to be noted; others are noted again
+NEW = "attribute_not_exists(pk) OR is_stored = :dead"
+
+
+class DynamoStore:
+    """The port EventStore over one table. ttl_days: when items go; None: never."""
+
+    def __init__(self, place: Place, retries: Retries, *, ttl_days: int | None = None) -> None:
+        self._table = Table(place, retries)
+        self._keys = KeyLog(self._table, retries)
+        self._ttl_s = None if ttl_days is None else ttl_days * DAY_S
+        self._minutes: set[int] = set()
+
+    def put(self, packs: Sequence[Enriched], ways: Mapping[UUID, Way] = NO_WAYS) -> int:
+        by_id = {pack.pack_id: pack for pack in packs}
+        there = self._heads(by_id)
+        new = [
+            pack
+            for pack_id, pack in by_id.items()
+            if pack_id not in there or not there[pack_id].stored
+        ]
+        retries = self._retries(new)
+        versions = self._put_counts(new, retries)
+        self._note_minutes(pack.pack_id for pack in new)
+        # Those that were dead as a whole are no longer.
+        self._table.write(
+            [], [items.letter_key(one.pack_id, None) for one in new if one.pack_id in there]
+        )
+        heads = [
+            _new_head(
+                pack,
+                ways.get(pack.pack_id) or Way(pack.endpoint, len(pack.windows)),
+                retries[pack.pack_id],
+                versions,
+            )
+            for pack in new
+        ]
+        self._table.at_once(self._add, heads)
+        known = retries | {one: set(head.retries) for one, head in there.items() if head.stored}
+        return sum(len(known[pack.pack_id] - _dead_of(pack)) for pack in packs)
+
+    def revive(self, pack: Enriched, chosen: Collection[int], was: Stored) -> bool:
+        item = self._table.get(head_key(pack.pack_id))
+        head = head_of(item) if item else None
+        if head is None or head.way is None or not head.stored or head.to_stored() != was:
+            return False
+        dead = head.dead.difference(chosen) | _dead_of(pack)
+        after = replace(
+            head, sidecar=pack.sidecar, view=pack.view, dead=dead, revision=head.revision + 1
+        )
+        hidden = after.hidden
+        after = replace(after, noted=fates(pack.pack_id, head.way.events, hidden, dead))
+        if not self._overwrite(head, after):
+            return False
+        # From here on whoever comes to revive it again, as its letters ask for, ends it.
+        expires = self._expires(pack.pack_id)
+        self._table.write(items.letter_item(one, expires) for one in pack.dead)
+        counted = items.partial_items(pack.pack_id, pack.counts(hidden), expires)
+        touched = self._replace_partials(pack.pack_id, head.windows, counted)
+        windows = {start: head.windows.get(start, 0) for start in counted} | {
+            start: version for start, version in touched.items() if start in counted
+        }
+        self._overwrite(after, replace(after, windows=windows, revision=after.revision + 1))
+        gone = [one for one in chosen if one not in _dead_of(pack)]
+        self._table.write([], [items.letter_key(pack.pack_id, one) for one in gone])
+        return True
+
+    def get(self, pack_id: UUID) -> Stored | None:
+        item = self._table.get(head_key(pack_id))
+        head = head_of(item) if item else None
+        return head.to_stored() if head and head.stored else None
+
+    def packs(self, after_seq: int = 0) -> Iterator[Stored]:
+        for head in self._scan(UUID(int=after_seq)):
+            if head.stored:
+                yield head.to_stored()
+
+    def newest(self) -> Iterator[Stored]:
+        for head in self._scan(UUID(int=0), backwards=True):
+            if head.stored:
+                yield head.to_stored()
+
+    def put_dead(self, letters: Sequence[DeadLetter], ways: Mapping[UUID, Way] = NO_WAYS) -> None:
+        self._table.write(items.letter_item(one, self._expires(one.pack_id)) for one in letters)
+        whole = [one.pack_id for one in letters if one.index is None]
+        self._note_minutes(whole)
+        for pack_id in whole:
+            way = ways.get(pack_id)
+            noted = {DEAD: tally(pack_id, way.events)} if way else {}
+            self._add(Head(pack_id, stored=False, way=way, noted=noted), "attribute_not_exists(pk)")
+
+    def dead_letters(self, fingerprint: str | None = None) -> Iterator[DeadLetter]:
+        equal = None if fingerprint is None else ("fingerprint", fingerprint)
+        return map(items.letter_of, self._letters(equal=equal))
+
+    def changed_windows(self, windows_max: int) -> list[int]:
+        found = self._table.query(items.CHANGED, limit=windows_max)
+        return [int(item.sk) - items.ORDERED for item in found]
+
+    def partials(self, window_start_s: int) -> Partials:
+        pk = items.window_key(window_start_s)
+        # The version first: what is counted is then never less than it says.
+        version = self._table.get((pk, items.VERSION))
+        counts: Counter[CountKey] = Counter()
+        packs = 0
+        for item in self._table.query(pk, above="pack#", below="pack#~"):
+            packs += 1
+            for endpoint, name, count in orjson.loads(item.blob):
+                counts[CountKey(window_start_s, endpoint, name)] += count
+        return Partials(int(version.values[items.VERSION]) if version else 0, counts, packs)
+
+    def mark_published(self, window_start_s: int, version: int) -> None:
+        with suppress(Unmet):
+            self._table.delete_if(
+                items.changed_key(window_start_s), "version <= :published", {":published": version}
+            )
+
+    def noted(self, pack_id: UUID) -> Noted | None:
+        item = self._table.get(head_key(pack_id))
+        head = head_of(item) if item else None
+        if head is None or head.way is None:
+            return None
+        pk, first = items.letter_key(pack_id, None)
+        letters = self._table.query(pk, above=first[:-7], below=f"{pack_id.hex}#~")
+        dead = {one.index: one.reason for one in map(items.letter_of, letters)}
+        return Noted(head.way, dict(head.windows), dead)
+
+    def ledger(
+        self, since_minute: int, waiting: Collection[UUID] = (), *, recount: bool = False
+    ) -> StoreLedger:
+        entries: dict[Key, Tally] = {}
+        found: dict[Key, Tally] = {}
+        first = first_of_minute(max(since_minute, 0))
+        letters: dict[UUID, set[int | None]] = {}
+        for one in self._letters(above=first.hex) if recount else ():
+            letter = items.letter_of(one)
+            letters.setdefault(letter.pack_id, set()).add(letter.index)
+        for head in self._scan(first, inclusive=True):
+            if head.way is None:
+                continue
+            _add_fates(entries, head, head.noted)
+            if recount:
+                _add_fates(found, head, _found(head, letters.get(head.pack_id, set())))
+        heads = self._heads(waiting).values()
+        return StoreLedger(
+            entries, found, frozenset(one.pack_id for one in heads if one.way is not None)
+        )
+
+    def close(self) -> None:
+        self._table.close()
+
+    def _heads(self, pack_ids: Iterable[UUID]) -> dict[UUID, Head]:
+        found = self._table.get_many([head_key(one) for one in pack_ids])
+        return {head.pack_id: head for head in map(head_of, found.values())}
+
+    def _scan(
+        self, after: UUID, *, backwards: bool = False, inclusive: bool = False
+    ) -> Iterator[Head]:
+        """Minute by minute, all shards of one at a time."""
+        first = minute_of(after)
+        above = items.minute_sk(first - 1) if first else ""
+        for one in self._table.query(items.MINUTES, above=above, backwards=backwards):
+            minute = int(one.sk)
+            edge = after.hex if minute == first and not inclusive else ""
+            shards = [
+                self._table.query(items.shard(minute, digit), above=edge, backwards=backwards)
+                for digit in items.DIGITS
+            ]
+            yield from map(head_of, merge(*shards, key=lambda item: item.sk, reverse=backwards))
+
+    def _letters(self, *, above: str = "", equal: tuple[str, str] | None = None) -> Iterator[Item]:
+        shards = [
+            self._table.query(f"dead#{digit}", above=above, equal=equal) for digit in items.DIGITS
+        ]
+        return merge(*shards, key=lambda item: item.sk)
+
+    def _retries(self, packs: Sequence[Enriched]) -> dict[UUID, set[int]]:
+        expires = max((self._expires(pack.pack_id) or 0 for pack in packs), default=0)
+        return self._keys.claim(packs, expires or None)
+
+    def _put_counts(
+        self, packs: Sequence[Enriched], retries: Mapping[UUID, set[int]]
+    ) -> dict[int, int]:
+        """Dead letters, and what the packs add to windows; the versions these have then."""
+        written: list[Item] = []
+        windows: set[int] = set()
+        for pack in packs:
+            expires = self._expires(pack.pack_id)
+            counts = pack.counts(retries[pack.pack_id] | _dead_of(pack))
+            partials = items.partial_items(pack.pack_id, counts, expires)
+            written += [items.letter_item(one, expires) for one in pack.dead]
+            written += partials.values()
+            windows |= partials.keys()
+        self._table.write(written)
+        return self._touch_all(windows)
+
+    def _replace_partials(
+        self, pack_id: UUID, before: Iterable[int], counted: Mapping[int, Item]
+    ) -> dict[int, int]:
+        """The versions of those windows that this has changed."""
+        keys = {start_s: items.partial_key(start_s, pack_id) for start_s in {*before, *counted}}
+        present = self._table.get_many(list(keys.values()))
+        changed = [
+            start_s for start_s, key in keys.items() if counted.get(start_s) != present.get(key)
+        ]
+        self._table.write(
+            (counted[start_s] for start_s in changed if start_s in counted),
+            (keys[start_s] for start_s in changed if start_s not in counted),
+        )
+        return self._touch_all(changed)
+
+    def _touch_all(self, windows: Iterable[int]) -> dict[int, int]:
+        in_order = sorted(windows)
+        return dict(zip(in_order, self._table.at_once(self._touch, in_order), strict=True))
+
+    def _touch(self, start_s: int) -> int:
+        """Once what it counts has been written: its version, and that it is to be published."""
+        version = self._table.count_up((items.window_key(start_s), items.VERSION), items.VERSION)
+        with suppress(Unmet):  # another has noted a later version
+            self._table.put_if(
+                Item(*items.changed_key(start_s), {items.VERSION: version}),
+                "attribute_not_exists(pk) OR version < :version",
+                {":version": version},
+            )
+        return version
+
+    def _note_minutes(self, pack_ids: Iterable[UUID]) -> None:
+        new = {minute_of(one): one for one in pack_ids}
+        new = {minute: one for minute, one in new.items() if minute not in self._minutes}
+        self._table.write(
+            items.minute_item(minute, self._expires(one)) for minute, one in new.items()
+        )
+        if len(self._minutes) > MINUTES_KEPT:
+            self._minutes.clear()
+        self._minutes |= new.keys()
+
+    def _add(self, head: Head, condition: str = NEW) -> None:
+        values: dict[str, int] = {":dead": 0} if ":dead" in condition else {}
+        with suppress(Unmet):  # another has stored it meanwhile: the same
+            self._table.put_if(head.to_item(self._expires(head.pack_id)), condition, values)
+
+    def _overwrite(self, before: Head, after: Head) -> bool:
+        item = after.to_item(self._expires(after.pack_id))
+        try:
+            self._table.put_if(item, "revision = :before", {":before": before.revision})
+        except Unmet:
+            return False
+        return True
+
+    def _expires(self, pack_id: UUID) -> int | None:
+        return None if self._ttl_s is None else accepted_at_ms(pack_id) // 1000 + self._ttl_s
+
+
+def _new_head(
+    pack: Enriched, way: Way, retries: Collection[int], versions: Mapping[int, int]
+) -> Head:
+    dead = _dead_of(pack)
+    hidden = dead.union(retries)
+    windows = {key.window_start_s for key in pack.counts(hidden)}
+    return Head(
+        pack.pack_id,
+        stored=True,
+        way=way,
+        noted=fates(pack.pack_id, way.events, hidden, dead),
+        body=pack.body,
+        sidecar=pack.sidecar,
+        view=pack.view,
+        retries=frozenset(retries),
+        dead=dead,
+        windows={start_s: versions[start_s] for start_s in windows},
+    )
+
+
+def _dead_of(pack: Enriched) -> frozenset[int]:
+    return frozenset(letter.index for letter in pack.dead if letter.index is not None)
+
+
+def _found(head: Head, letters: Collection[int | None]) -> Mapping[str, Tally]:
+    """What became of its events by the items that hold them now."""
+    if head.way is None:
+        return {}
+    if head.stored:
+        indexes = [one for one in letters if one is not None]
+        return fates(head.pack_id, head.way.events, head.hidden, indexes)
+    return {DEAD: tally(head.pack_id, head.way.events)} if None in letters else {}
+
+
+def _add_fates(entries: dict[Key, Tally], head: Head, became: Mapping[str, Tally]) -> None:
+    endpoint = head.way.endpoint if head.way else ""
+    for fate, one in became.items():
+        if one != NOTHING:
+            add(entries, Key(minute_of(head.pack_id), endpoint, fate), one)

@@ -1,0 +1,36 @@
+"""`events create`: the queue, table and buckets that the settings' URLs name."""
+
+import argparse
+
+from eventstore import engines
+from eventstore.errors import SettingsError
+from eventstore.settings import Settings
+from eventstore.tools.tool import Tool, print_json
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--yes", action="store_true", help="make them; without it only the plan")
+
+
+def run(given: argparse.Namespace, settings: Settings) -> int:
+    """What is there stays as it is."""
+    planned = engines.creations(settings)
+    if not planned:
+        raise SettingsError("the settings name no engine that is to be made: queue, store, …")
+    if given.yes:
+        for make in planned.values():
+            make()
+    if given.json:
+        print_json({"made": given.yes, "urls": list(planned)})
+    else:
+        word = "is there" if given.yes else "would be made, where it is missing (--yes)"
+        print("\n".join(f"{url} {word}" for url in planned))
+    return 0
+
+
+TOOL = Tool(
+    "Make the queue, table and buckets that the settings' URLs name; never changes what is there.",
+    arguments,
+    run,
+    ("create --settings settings.yaml", "create --settings settings.yaml --yes"),
+)

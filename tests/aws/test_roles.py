@@ -1,0 +1,155 @@
+"""The three roles on SQS, DynamoDB and S3, as processes; and which actions each of them needs."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import random
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventstore import settings
+from eventstore.engines import open_queue
+from eventstore.event import new_pack_id
+from eventstore.ports import Packed
+from eventstore.query.read import open_reader
+from eventstore.tools.dispatch import run_tool
+from tests.aws.conftest import REGION
+from tests.aws.proxy import Proxy, proxied
+from tests.eventstore.conftest import Node, _post, _until
+
+ROOT = Path(__file__).parent.parent.parent
+POLICIES = ROOT / "docs" / "aws"
+WAIT_S = 90
+Urls = Callable[[dict[str, str]], dict[str, str]]
+
+
+@pytest.fixture
+def urls(sqs: str, dynamodb: str, s3: str, new_name: Callable[[str], str], tmp_path: Path) -> Urls:
+    """The settings' URLs of one environment, by the endpoints that they are to go through."""
+    names = {kind: new_name(kind) for kind in ("packs", "events", "windows")}
+
+    def made(through: dict[str, str]) -> dict[str, str]:
+        ends = {service: f"?region={REGION}&endpoint={one}" for service, one in through.items()}
+        return {
+            "queue": f"sqs://{names['packs']}{ends['sqs']}",
+            "store": f"dynamodb://{names['events']}{ends['dynamodb']}",
+            "aggregates": f"s3://{names['windows']}/shop{ends['s3']}",
+            "claims": f"s3://{names['windows']}/claims{ends['s3']}",
+        }
+
+    file = tmp_path / "environment.yaml"
+    file.write_text(json.dumps(made({"sqs": sqs, "dynamodb": dynamodb, "s3": s3})))
+    assert run_tool(["create", "--settings", str(file)]) == 0  # the plan
+    assert run_tool(["create", "--settings", str(file), "--yes"]) == 0
+    assert run_tool(["create", "--settings", str(file), "--yes"]) == 0  # all is there
+    return made
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    root = Path(tempfile.mkdtemp(prefix="ev-"))
+    node = Node(root)
+    try:
+        yield node
+    finally:
+        node.close()
+        shutil.rmtree(root)
+
+
+def policy(role: str) -> set[str]:
+    document = json.loads((POLICIES / f"{role}.json").read_text())
+    return {action for one in document["Statement"] for action in one["Action"]}
+
+
+def test_events_go_all_the_way_and_each_role_does_what_its_policy_says(
+    node: Node, urls: Urls, sqs: str, dynamodb: str, s3: str
+):
+    services = {"sqs": sqs, "dynamodb": dynamodb, "s3": s3}
+    direct = urls(services)
+    seen: dict[str, list[Proxy]] = {}
+    with contextlib.ExitStack() as stack:
+        for role in ("collector", "processor", "postprocessor"):
+            proxies = {
+                service: stack.enter_context(proxied(one)) for service, one in services.items()
+            }
+            seen[role] = list(proxies.values())
+            through = urls({service: one.endpoint for service, one in proxies.items()})
+            node.settings = {
+                **through,
+                "commit_s": 60,
+                "lease_s": 60,
+                "attempts_max": 2,
+                "body_bytes_max": 4 << 20,
+                "poll_s": 0.05,
+                "publish_s": 0.1,
+                "generations_kept": 2,
+            }
+            node.start(role)
+        _all_the_way(node, direct)
+        for generation in node.generations:
+            generation.terminate()
+        assert [one.wait(WAIT_S) for one in node.generations] == [0, 0, 0]
+        needed = {
+            role: sorted(set().union(*(one.actions for one in proxies)))
+            for role, proxies in seen.items()
+        }
+        assert needed == {role: sorted(policy(role)) for role in seen}
+
+
+def _all_the_way(node: Node, direct: dict[str, str]) -> None:
+    options = settings.from_dict(direct)
+    reader = open_reader("", options)
+    port = node.port("collector")
+    at = datetime.now(UTC).isoformat()  # all in one window
+    sent = [{"id": f"client-{number}", "type": "a", "at": at} for number in range(20)]
+    for number, some in enumerate((sent[:10], sent[5:15], sent)):  # its client sends some again
+        status, receipt = _post(port, json.dumps(some).encode())
+        assert status == 200, receipt
+        _until(_aggregated(port, receipt), WAIT_S)
+        ((generation, counts),) = reader.windows()
+        assert generation.generation > number
+        assert counts.total() == (10, 15, 20)[number]
+    large = base64.b64encode(random.Random(1).randbytes(2 << 20)).decode()
+    status, receipt = _post(port, json.dumps({"type": "b", "at": at, "note": large}).encode())
+    assert status == 200
+    _until(_aggregated(port, receipt), WAIT_S)
+    queue = open_queue(options)
+    poison = (b"no pack at all", b"no pack" * (1 << 18))
+    queue.put([Packed(new_pack_id(), body, "/e", 1) for body in poison])
+    queue.close()
+    _until(lambda: len(list(reader.dead_letters())) == 2 and reader.drained(), WAIT_S)
+    assert {one.body for one in reader.dead_letters()} == set(poison)
+    events = list(reader.events())
+    assert len(events) == 21
+    assert [one.value["note"] for one in events if one.value["type"] == "b"] == [large]
+    assert reader.mismatches() == {}
+    # What is asked on a processor's node, as `evctl events` does.
+    (processor,) = node.root.glob("processor-*.yaml")
+    assert run_tool(["trace", receipt["pack"], "--settings", str(processor)]) == 0
+    assert run_tool(["ledger", "--settings", str(processor)]) == 1
+    reader.close()
+
+
+def _aggregated(port: int, receipt: dict[str, Any]) -> Callable[[], bool]:
+    """Until it was stored a pack is unknown: SQS finds no message by its id."""
+    url = f"http://127.0.0.1:{port}/receipt/{receipt['pack']}"
+
+    def look() -> bool:
+        try:
+            with urllib.request.urlopen(url, timeout=WAIT_S) as answer:
+                return bool(json.loads(answer.read())["state"] == "aggregated")
+        except urllib.error.HTTPError as error:
+            assert error.code == 404
+            return False
+
+    return look

@@ -1,0 +1,78 @@
+"""Nodes that were off come to the release that is right for them: by their master, and without it.
+
+It is run by test_bad_input.py, in the lab that it has.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import time
+from typing import TYPE_CHECKING
+
+from cli.lab import operate, traces
+
+if TYPE_CHECKING:
+    from tests.fleet.foreign_fleet import Fleet
+
+CONVERGED_S = 120.0  # a minute, on a machine that is half as quick
+LONG_AGO_S = 3600
+
+
+def test_nodes_that_were_off_become_what_they_should_be_by_themselves(fleet: Fleet) -> None:
+    """First without a master: it dies before the node is back. Then with it."""
+    before = fleet.serving()
+    new = fleet.release("1.4.0")
+    operate.power_off(fleet.lab, "web-02")
+    try:
+        done = fleet.evctl(*fleet.roll_out(new), "--max-unreachable", "1", expect=7)
+        state = next(line["state"] for line in reversed(done.lines) if "swapped" in line)
+        assert state == "partial"
+        traces.kill(fleet.lab, ("master",))
+        _last_heard_long_ago(fleet, "web-02")
+        _power_on(fleet, "web-02")
+        _await_release(fleet, "web-02", new)
+
+        operate.up(fleet.lab.root, "bad", "auto", None, print)
+        operate.power_off(fleet.lab, "web-02")
+        fleet.evctl("rollback", "--yes", expect=7)
+        _power_on(fleet, "web-02")
+        _await_release(fleet, "web-02", before["web-02"])
+    finally:
+        operate.up(fleet.lab.root, "bad", "auto", None, print)
+    assert fleet.serving() == before
+
+
+def _power_on(fleet: Fleet, node: str) -> None:
+    """Its own power alone: `operate.up` would bring the master back too, and wait."""
+    operate.driver_of(fleet.lab).power_on(fleet.lab, fleet.lab.node(node))
+
+
+def _last_heard_long_ago(fleet: Fleet, node: str) -> None:
+    """As if it had been off for an hour: else it would wait until its master has been silent."""
+    then = time.time() - LONG_AGO_S
+    os.utime(fleet.lab.node_root(node) / "opt/evctl/told.json", (then, then))
+
+
+def _await_release(fleet: Fleet, node: str, release: str) -> None:
+    from tests.fleet.foreign_fleet import PORT
+
+    deadline = time.monotonic() + CONVERGED_S
+    said: object = None
+    while said != release:
+        assert time.monotonic() < deadline, f"{node} serves {said}, not {release}"
+        said = _release(fleet.lab.node(node).address, PORT)
+        time.sleep(0.1)
+
+
+def _release(address: str, port: int) -> object:
+    """What answers at /version says."""
+    connection = http.client.HTTPConnection(address, port, timeout=1)
+    try:
+        connection.request("GET", "/version", headers={"Connection": "close"})
+        return json.loads(connection.getresponse().read())["release"]
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
