@@ -9,8 +9,9 @@ DEBIAN := systemd-container debootstrap iproute2 git
 MINUTES ?= 10
 CYCLES ?= 50
 RUNS ?= 1000000
+NAMES ?=
 
-.PHONY: demo test bench bench-growth bench-rollout fuzz powercut simulate lint machines browser tracker engines lock clean
+.PHONY: demo test faults bench bench-growth bench-rollout fuzz powercut simulate lint machines browser tracker engines lock clean
 
 demo: $(VENV)/ready machines
 	$(BIN)/python -m demo --driver $(DRIVER)
@@ -42,6 +43,12 @@ powercut: $(VENV)/ready
 # Random fleets, faults and interleavings through the decisions of a rollout; `make test` has a tenth.
 simulate: $(VENV)/ready
 	SIMULATE_RUNS=$(RUNS) $(BIN)/python -m pytest -rP -n 2 tests/rollout/test_simulation.py
+
+# What goes wrong during rollouts, on a lab under load, some forty minutes: a table, and
+# build/rollout-faults.json. NAMES="two-operators disk-full" plays only these.
+faults: $(VENV)/ready machines
+	$(if $(filter process,$(DRIVER)),,$(call debian,nftables libfaketime))
+	$(BIN)/python -m faults --driver $(DRIVER) $(NAMES)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

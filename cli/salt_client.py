@@ -24,6 +24,8 @@ ALIVE_S = 5
 POLL_S = 0.01
 # More nodes are asked in turns: what they fetch and answer at once is bounded, however many.
 AT_ONCE_MAX = 500
+# It goes on about options of its own command.
+SALTS_OWN_ADVICE = "You may need to run your command"
 
 
 class MasterUnreachable(EvctlError):
@@ -175,7 +177,7 @@ def enter_network(network: str | None) -> None:
 def unreachable(why: object) -> MasterUnreachable:
     return MasterUnreachable(
         "the Salt master doesn't answer",
-        why=str(why).strip() or "no answer in time",
+        why=str(why).partition(SALTS_OWN_ADVICE)[0].strip() or "no answer in time",
         next_step="systemctl status salt-master; in a lab: evctl lab up",
     )
 

@@ -97,6 +97,20 @@ def check(ledger_dir: Path, data_url: str) -> Check:
         reader.close()
 
 
+def seen(ledger_dir: Path, data_url: str) -> bytearray:
+    """By number: 1 for each event that a reader sees as it was sent. Raises as `check` does."""
+    reader = open_reader(data_url)
+    try:
+        sent = _Sent(ledger_dir)
+        for visible in reader.events():
+            _, number = _recognise(sent, visible.body)
+            if number is not None:
+                sent.seen[number] = 1
+        return sent.seen
+    finally:
+        reader.close()
+
+
 def _check(sent: _Sent, reader: Reader) -> Check:
     findings = _Findings()
     window_s = next((one.window_s for one, _ in reader.windows()), WINDOW_S)

@@ -1,4 +1,4 @@
-"""The load client as a process beside a story: in the lab's network, until the story is over."""
+"""The load client as a process of its own, in the lab's network."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any
 
 from cli.lab.spec import REPOSITORY, Lab
 
-START_S = 30.0
+START_S = 30
 STOP_S = 30.0
-POLL_S = 0.2
 
 
 @contextmanager
-def load_running(lab: Lab, ledger: Path, targets: Sequence[str], rate: float) -> Iterator[None]:
-    """It sends meanwhile; afterwards it has awaited all its answers."""
+def under_load(lab: Lab, targets: Sequence[str], ledger: Path, rate: float) -> Iterator[None]:
+    """The targets get `rate` requests a second, in all; afterwards the client has awaited its
+    answers."""
     inside = ("ip", "netns", "exec", lab.network) if lab.driver == "nspawn" else ()
     client = subprocess.Popen(
         (
@@ -32,7 +32,7 @@ def load_running(lab: Lab, ledger: Path, targets: Sequence[str], rate: float) ->
         start_new_session=True,
     )
     try:
-        await_true(lambda: progress(ledger).get("sent", 0) > 0, START_S, "the load client sends")
+        wait_for(lambda: progress(ledger).get("sent", 0) > 0, START_S, "the load client sends")
         yield
     finally:
         client.send_signal(signal.SIGTERM)
@@ -43,18 +43,24 @@ def load_running(lab: Lab, ledger: Path, targets: Sequence[str], rate: float) ->
             client.wait()
 
 
+def collectors(lab: Lab, port: int) -> list[str]:
+    """Where those of the lab take events."""
+    return [f"http://{node.address}:{port}" for node in lab.nodes if node.role == "collector"]
+
+
 def progress(ledger: Path) -> dict[str, Any]:
-    """What the client says of itself; nothing before it has begun."""
+    """What the load client last said of itself; empty before it said anything."""
     try:
-        found: dict[str, Any] = json.loads((ledger / "progress.json").read_text())
+        view: dict[str, Any] = json.loads((ledger / "progress.json").read_text())
     except FileNotFoundError:
         return {}
-    return found
+    return view
 
 
-def await_true(true: Callable[[], bool], limit_s: float, what: str) -> None:
+def wait_for(true: Callable[[], bool], limit_s: float, what: str) -> None:
+    """TimeoutError, with `what`, when it doesn't become true in time."""
     deadline = time.monotonic() + limit_s
     while not true():
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {limit_s:.0f} s: {what}")
-        time.sleep(POLL_S)
+        time.sleep(0.1)

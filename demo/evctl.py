@@ -39,8 +39,9 @@ class Evctl:
     fleet: Path
     folder: Path
 
-    def __call__(self, *arguments: str, expect: int = 0) -> Done:
-        """Run one command with --json. UnexpectedExit when its exit code isn't `expect`."""
+    def __call__(self, *arguments: str, expect: int | None = 0) -> Done:
+        """Run one command with --json. UnexpectedExit when its exit code isn't `expect`; None: it
+        may be any."""
         began = time.monotonic()
         done = subprocess.run(
             self.command(*arguments, "--json"),
@@ -52,7 +53,7 @@ class Evctl:
             timeout=COMMAND_S,
             check=False,
         )
-        if done.returncode != expect:
+        if expect not in (None, done.returncode):
             raise UnexpectedExit(
                 f"`evctl {' '.join(arguments)}` ended with {done.returncode}, not {expect}"
             )

@@ -23,7 +23,7 @@ from cli.lab.operate import choose_driver
 from cli.lab.spec import DEFAULT_NODES, REPOSITORY, Lab, load_lab
 from demo.bars import bars_from_swaps
 from demo.check import check, wait_until_drained
-from demo.client import await_true, load_running, progress
+from demo.client import collectors, progress, under_load, wait_for
 from demo.evctl import Done, Evctl, UnexpectedExit
 from demo.figures import add_up
 from demo.ledger import read_requests
@@ -221,17 +221,16 @@ class _Teller:
     @contextmanager
     def _load(self) -> Iterator[Path]:
         """The load client runs meanwhile; afterwards it has awaited all its answers."""
-        lab = self._lab()
         ledger = self._setting.folder / f"ledger-{time.time_ns()}"
         port = load_app(self._source.folder / "evctl.yaml").roles["collector"].listen
-        targets = [f"http://{n.address}:{port}" for n in lab.nodes if n.role == "collector"]
-        with load_running(lab, ledger, targets, RATE):
+        lab = self._lab()
+        with under_load(lab, collectors(lab, port), ledger, RATE):
             yield ledger
 
     def _load_until_enough(self, ledger: Path) -> None:
         wanted = self._setting.requests_min
         _say(f"load goes on until {wanted} requests were sent")
-        await_true(lambda: progress(ledger).get("sent", 0) >= wanted, LOAD_S_MAX, "enough requests")
+        wait_for(lambda: progress(ledger).get("sent", 0) >= wanted, LOAD_S_MAX, "enough requests")
         view = progress(ledger)
         _say(f"{view['sent']} requests, {view['failed']} failed, p99 {view['p99_ms']} ms")
 

@@ -35,6 +35,7 @@ FIRST_INHERITED = 3
 BACKLOG = 4096
 GC_OBJECTS = 20_000
 READY_LOOK_S = 0.05
+STATM = Path("/proc/self/statm")
 REASON_CHARS_MAX = 200
 # What remains after the last connections were cut: their close, the engines', the exit itself.
 EXIT_MARGIN = 0.2
@@ -251,10 +252,20 @@ class _App:
 
     def _gauges(self) -> Mapping[str, float]:
         count = 0 if self.connections is None else self.connections.count
-        return {"ev_connections": count, **self._role.gauges()}
+        return {
+            "process_resident_memory_bytes": _resident_bytes(),
+            "ev_connections": count,
+            **self._role.gauges(),
+        }
 
     def _unready(self) -> str | None:
         return "draining" if self.draining else self._role.unready()
+
+
+def _resident_bytes() -> int:
+    """What this process has of the machine's memory."""
+    pages = int(STATM.read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _told_to_stop() -> asyncio.Event:

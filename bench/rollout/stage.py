@@ -16,7 +16,7 @@ from bench.processes import roles
 from bench.rollout import recipes
 from cli.lab.operate import inside, power_off
 from cli.lab.spec import REPOSITORY, Lab, load_lab
-from demo.client import load_running
+from demo.client import under_load
 from demo.evctl import Evctl
 from demo.figures import add_up
 from demo.ledger import read_requests
@@ -143,7 +143,7 @@ class Stage:
         ledger = self.folder / f"ledger-{time.time_ns()}"
         up = [node for node in self.lab.nodes if node.id not in self.off]
         targets = [f"http://{node.address}:{port}" for node in up]
-        with load_running(self.lab, ledger, targets, RATE):
+        with under_load(self.lab, targets, ledger, RATE):
             time.sleep(BEFORE_S)
             yield found
             time.sleep(AFTER_S)

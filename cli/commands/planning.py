@@ -46,9 +46,9 @@ class Wish:
 
 
 def draft(fleet: Fleet, wish: Wish) -> Document:
-    """A rollout of those of the nodes that serve something else. NodesSilent, FloorNotKept,
-    SchemasClash, OneWayChange."""
-    nodes = fleet.nodes()
+    """A rollout of those of the nodes that serve something else, or were told to. NodesSilent,
+    FloorNotKept, SchemasClash, OneWayChange."""
+    nodes, told = fleet.nodes(), fleet.documents().desired().nodes
     # A node that is off keeps nobody from going back: it goes when it returns.
     silent_max = len(wish.to) if wish.kind == "rollback" else wish.limits.max_unreachable
     serving, away = serving_now(fleet, sorted(wish.to), silent_max)
@@ -62,7 +62,7 @@ def draft(fleet: Fleet, wish: Wish) -> Document:
             fault="silent" if node in away else None,
         )
         for node, release in wish.to.items()
-        if serving[node] != release
+        if serving[node] != release or told.get(node, release) != release
     }
     sizes = role_sizes(nodes)
     capacity = capacities(sizes, records, wish.floors, back=wish.kind == "rollback")

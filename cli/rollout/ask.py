@@ -15,6 +15,8 @@ from cli.salt_client import Return
 CHECK_EVERY_S = 0.5
 # A machine that stalls in a bake's first second is no release's fault.
 DOUBT_S = 5.0
+# A busy machine may answer late once, and an engine may be away for a moment.
+UNREADY_S = 5.0
 
 
 class Clock(Protocol):
@@ -55,24 +57,35 @@ def _check(
     overtaken: Callable[[], bool],
     clock: Clock,
 ) -> Iterator[tuple[str, Answer]]:
-    """The gate: every node of the wave serves the release, again and again for `bake_s`; then what
-    its role's gates compare must be right, and as long as too little came for that it goes on. What
-    isn't right is looked at again for `DOUBT_S`, over all that came by then."""
+    """The gate: every node of the wave serves the release, again and again for `bake_s`, and is
+    ready, but for moments; then what its role's gates compare must be right, and as long as too
+    little came for that it goes on. What isn't right is looked at again for `DOUBT_S`, over all
+    that came by then."""
     limits = document.limits
     comparison = Comparison(nodes, command, document)
     began = clock.monotonic()
     baked_at = began + limits.bake_s
     waiting = dict(command.releases)
+    unready_since: dict[str, float] = {}
     while waiting:
         is_baked = clock.monotonic() >= baked_at
         for returned in nodes.call(list(waiting), "evrelease.status", {}, limits.status_s):
-            answer = healthy(returned, command.releases[returned.node])
+            node, release = returned.node, command.releases[returned.node]
+            answer = healthy(returned, release)
+            if answer.ok and not _ready(returned):
+                now = time.monotonic()
+                if now - unready_since.setdefault(node, now) < UNREADY_S:
+                    continue
+                why = f"for {UNREADY_S:g} s /readyz of its own socket has not answered 200"
+                error = {"what": f"serves {release}, and is not ready", "why": why}
+                answer = Answer(ok=False, error=error)
+            unready_since.pop(node, None)
             if not answer.ok:
-                del waiting[returned.node]
-                yield returned.node, answer
+                del waiting[node]
+                yield node, answer
         if waiting:
             comparison.probe()  # within the bake, so that it takes no time of its own
-        if is_baked and waiting:
+        if is_baked and waiting and not unready_since:
             judged = comparison.judge(list(waiting))
             if clock.monotonic() >= baked_at + _patience_s(judged.values(), limits.hold_s):
                 yield from judged.items()
@@ -119,3 +132,7 @@ def healthy(returned: Return, release: str) -> Answer:
     said = status.get("release") or "nothing"
     why = f"it serves {said}; running: {', '.join(running) or 'nothing'}"
     return Answer(ok=False, error={"what": f"does not serve {release} after its swap", "why": why})
+
+
+def _ready(returned: Return) -> bool:
+    return all(found["ready"] for found in returned.data["result"]["generations"])

@@ -258,8 +258,8 @@ def raise_unless_converged(document: Document) -> None:
         return
     bad = next((n for n, record in document.nodes.items() if record.error), None)
     error = (document.nodes[bad].error if bad else None) or {}
-    why = f"{bad}: {error.get('code', '')} {error.get('what', '')}: {error.get('why', '')}"
-    why = why.strip(": ") if bad else ""
+    what = " ".join(filter(None, (error.get("code"), error.get("what"))))
+    why = ": ".join(filter(None, (bad, what, error.get("why"))))
     next_step = f"evctl rollouts {document.id}"
     if document.state == "rolled_back":
         raise RolledBack(f"{document.id} failed and was rolled back", why=why, next_step=next_step)

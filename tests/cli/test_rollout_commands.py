@@ -245,6 +245,22 @@ def test_a_node_that_is_off_keeps_the_others_from_nothing(evctl, world, nodes, n
     assert Fleet.load(world.fleet).documents().desired().nodes["web-02"] == OLD
 
 
+@pytest.mark.parametrize("returns", ["later", "and has not heard yet", "and came along"])
+def test_what_a_node_missed_that_was_off_is_taken_back_too(evctl, world, nodes, new, returns):
+    documents = Fleet.load(world.fleet).documents()
+    documents.want({"web-02": OLD})
+    off = {("web-02", function): SILENT for function in (STATUS, CONVERGE)}
+    nodes.fails = dict(off)
+    assert _rollout(evctl, new, "--max-unreachable", "1", "--yes").code == 7
+    assert documents.desired().nodes == dict.fromkeys(WEB, new), "it is to come along"
+    nodes.fails = off if returns == "later" else {}
+    if returns == "and came along":
+        nodes.serving["web-02"] = new
+    assert evctl("rollback", "--yes").code == (7 if returns == "later" else 0)
+    assert documents.desired().nodes == dict.fromkeys(WEB, OLD)
+    assert nodes.serving == dict.fromkeys(nodes.serving, OLD)
+
+
 def test_a_rollback_needs_no_registry(evctl, world, nodes, new):
     _rollout(evctl, new, "--yes")
     shutil.rmtree(world.root / "registry")

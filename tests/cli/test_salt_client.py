@@ -20,7 +20,14 @@ import pytest
 import yaml
 
 from cli import salt_client
-from cli.salt_client import SILENT, MasterRefused, MasterUnreachable, Return, SaltClient
+from cli.salt_client import (
+    SILENT,
+    MasterRefused,
+    MasterUnreachable,
+    Return,
+    SaltClient,
+    unreachable,
+)
 
 READY_S = 30
 ANSWER_S = 20.0
@@ -303,3 +310,8 @@ def test_more_nodes_than_may_be_asked_at_once_are_asked_in_turns(monkeypatch, tm
     assert turns == [salt_client.AT_ONCE_MAX, 3]
     assert sorted(one.node for one in found) == nodes
     assert sum(one.silent for one in found) == len(nodes) - 2
+
+
+def test_why_a_master_does_not_answer_is_told_without_the_options_of_salts_own_command():
+    error = unreachable("Salt request timed out. You may need to run your command with `--async`.")
+    assert error.why == "Salt request timed out."

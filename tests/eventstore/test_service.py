@@ -18,6 +18,7 @@ from eventstore.query.read import open_reader
 
 NewNode = Callable[..., Any]
 ROLES = ("collector", "processor", "postprocessor")
+MIB = 1024 * 1024
 JSON = {"Content-Type": "application/json"}
 
 
@@ -33,6 +34,9 @@ def test_health_on_both_sockets_and_memory_at_rest(role: str, new_node: NewNode,
     assert status == 200
     assert f'ev_info{{role="{role}",release="1.0.1",node="node-1"}} 1' in page
     assert 'ev_request_seconds_bucket{le="+Inf"} 0' in page, "health isn't counted"
+    assert "# TYPE process_resident_memory_bytes gauge\n" in page
+    resident = float(page.split("\nprocess_resident_memory_bytes ")[1].split("\n")[0])
+    assert 10 * MIB < resident < 300 * MIB
     connection = http.client.HTTPConnection("127.0.0.1", node.port(role), timeout=30)
     connection.request("GET", "/version")
     assert json.loads(connection.getresponse().read()) == identity

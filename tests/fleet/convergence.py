@@ -9,12 +9,9 @@ import http.client
 import json
 import os
 import time
-from typing import TYPE_CHECKING
 
 from cli.lab import operate, traces
-
-if TYPE_CHECKING:
-    from tests.fleet.test_bad_input import Fleet
+from tests.fleet.foreign_fleet import PORT, Fleet
 
 CONVERGED_S = 120.0  # a minute, on a machine that is half as quick
 LONG_AGO_S = 3600
@@ -56,8 +53,6 @@ def _last_heard_long_ago(fleet: Fleet, node: str) -> None:
 
 
 def _await_release(fleet: Fleet, node: str, release: str) -> None:
-    from tests.fleet.test_bad_input import PORT
-
     deadline = time.monotonic() + CONVERGED_S
     said: object = None
     while said != release:

@@ -3,69 +3,35 @@ on serving. The app is a foreign one: the toolkit knows nothing of it but its ev
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cli.lab import operate, traces
-from cli.lab.spec import REPOSITORY, Lab
-from demo.evctl import Done, Evctl
+from demo.evctl import Evctl
 from demo.probe import answers
+from faults.drivers import killed_in_a_swap
+from faults.fault import Fault
+from faults.play import play_one
+from faults.scene import Scene
 from tests.cli.conftest import WITHOUT_RIGHTS
+from tests.contracts.http_load import get
 from tests.fleet.convergence import (
     test_nodes_that_were_off_become_what_they_should_be_by_themselves,  # noqa: F401 - runs in this lab
 )
+from tests.fleet.foreign_fleet import FOREIGN, PORT, Fleet, git
 from tests.fleet.nobody import as_nobody
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(300)]
-
-FOREIGN = REPOSITORY / "tests/foreign"
-PORT = 8090
-GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@localhost")
-
-
-@dataclass
-class Fleet:
-    """Two nodes of the role `web`, and the repository of its app."""
-
-    lab: Lab
-    evctl: Evctl
-
-    def release(self, version: str, *arguments: str) -> str:
-        file = self.evctl.folder / "evctl.yaml"
-        lines = file.read_text().splitlines(keepends=True)
-        changed = [f"version: {version}\n" if li.startswith("version:") else li for li in lines]
-        file.write_text("".join(changed))
-        git(self.evctl.folder, "commit", "-qam", version, "--allow-empty")
-        release: str = self.evctl("release", *arguments).result["release"]
-        return release
-
-    def serving(self) -> dict[str, str]:
-        nodes = self.evctl("status").result["nodes"]
-        assert all(answers(node.address, PORT) for node in self.lab.nodes)
-        return {node: said["release"] for node, said in nodes.items()}
-
-    def refused(self, *arguments: str, exit_code: int, code: str) -> dict[str, str]:
-        """Run what must fail; its error."""
-        done: Done = self.evctl(*arguments, expect=exit_code)
-        error = next(line["error"] for line in done.lines if set(line) == {"error"})
-        assert error["code"] == code, error
-        assert error["what"]
-        assert error["next"]
-        return dict(error)
-
-    def roll_out(self, release: str, expression: str = "role:web") -> tuple[str, ...]:
-        return ("rollout", "--range", expression, "--to", release, "--yes")
-
-
-def git(folder: Path, *arguments: str) -> None:
-    subprocess.run((*GIT, "-C", str(folder), *arguments), check=True, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -265,6 +231,31 @@ def test_of_two_rollouts_of_the_same_nodes_the_second_is_refused(fleet: Fleet) -
     assert {(facts["rollout"], facts["desired"]) for facts in known.values()} == {(None, new)}
     assert fleet.evctl("rollback", holder, "--yes").result["swaps"] == 2
     assert fleet.serving() == before
+
+
+def test_a_driver_killed_in_a_swap(fleet: Fleet) -> None:
+    """As `make faults` plays it, and more, on machines and under its own load."""
+    base, good = fleet.serving()["web-01"], fleet.release("1.1.0")
+    scene = Scene(fleet.lab.root, fleet.evctl, "role:web", base, good, fleet.release)
+    killed = partial(killed_in_a_swap, short_lease=True)
+    over = threading.Event()
+    with ThreadPoolExecutor(1) as executor:
+        asking = executor.submit(statuses_until, over, fleet.lab.node("web-01").address)
+        try:
+            row = play_one(scene, Fault("killed", "", ("converged",), killed))
+        finally:
+            over.set()
+        statuses = asking.result()
+    assert (row.broke, row.left_behind, row.state) == ("", "", "converged")
+    assert set(statuses) == {200}
+    assert fleet.serving() == {"web-01": base, "web-02": base}
+
+
+def statuses_until(over: threading.Event, host: str) -> list[int]:
+    statuses = []
+    while not over.wait(0.02):
+        statuses.append(asyncio.run(get(host, PORT, "/"))[0])
+    return statuses
 
 
 def test_old_releases_leave_the_nodes_and_what_is_needed_stays(fleet: Fleet) -> None:

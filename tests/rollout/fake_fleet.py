@@ -20,6 +20,7 @@ class FakeFleet:
     """serving: node → what it serves. fails: (node, function) → an error, or SILENT.
 
     before_each: called before a node does what it was asked; it may raise.
+    unready: node → how many more times it says of what it serves that it isn't ready.
     pages: (node, release that it serves) → what its generations answer at /metrics.
     tool: node, arguments → what a tool that is run there answers.
     wanted: what nodes find out that they should serve, when they are told no release.
@@ -29,6 +30,7 @@ class FakeFleet:
     serving: dict[str, str]
     fails: dict[tuple[str, str], Any] = field(default_factory=dict)
     sick: set[str] = field(default_factory=set)
+    unready: dict[str, int] = field(default_factory=dict)
     before_each: Callable[[str, str, str | None], None] = lambda *_: None
     tool: Callable[[str, list[str]], dict[str, Any]] = lambda *_: {"exit": 0, "out": "", "err": ""}
     wanted: dict[str, str] = field(default_factory=dict)
@@ -87,4 +89,7 @@ class FakeFleet:
         if node in self.sick:
             return {"release": None, "generations": []}
         serves = self.serving[node]
-        return {"release": serves, "generations": [{"release": serves, "state": "serving"}]}
+        left = self.unready.get(node, 0)
+        self.unready[node] = max(0, left - 1)
+        generation = {"release": serves, "state": "serving", "ready": left == 0}
+        return {"release": serves, "generations": [generation]}

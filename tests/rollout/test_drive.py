@@ -11,6 +11,7 @@ import pytest
 
 from artifacts.gates import read_gate
 from artifacts.objects import StoreUnreachable, open_objects
+from cli.rollout import ask as asking
 from cli.rollout import control
 from cli.rollout import drive as driving
 from cli.rollout.ask import _until_next_look
@@ -104,6 +105,18 @@ def test_a_node_that_fails_its_gate_goes_back_and_so_do_all_before_it(documents)
         "web-4": "prefetched",
     }
     assert set(documents.desired().nodes.values()) == {OLD}
+
+
+def test_a_node_that_serves_it_and_is_not_ready_has_not_passed_its_gate(documents, monkeypatch):
+    monkeypatch.setattr(asking, "UNREADY_S", 0.1)
+    ended = _roll_out(documents, FakeFleet.of(ROLES, unready={"web-2": 1000}))
+    assert ended.state == "rolled_back"
+    assert ended.nodes["web-2"].error["what"] == f"serves {NEW}, and is not ready"
+
+
+def test_a_node_that_is_not_ready_for_a_moment_is_looked_at_again(documents):
+    ended = _roll_out(documents, FakeFleet.of(ROLES, unready={"web-2": 1}))
+    assert ended.state == "converged"
 
 
 def test_a_silent_node_leaves_it_partial_and_what_it_should_run_is_what_it_served(documents):

@@ -59,6 +59,12 @@ def test_each_bad_end_has_its_exit_code_and_the_first_evidence(state, kind, exit
     assert "evctl " in caught.value.next_step
 
 
+def test_the_evidence_of_a_silent_node_is_that_it_was_silent():
+    with pytest.raises(Partial) as caught:
+        report.raise_unless_converged(_ended("partial", error={"what": "no answer"}))
+    assert caught.value.why == "web-1: no answer"
+
+
 @pytest.mark.parametrize(
     ("state", "kind", "exit_code"), [("paused", Paused, 9), ("aborted", Aborted, 5)]
 )

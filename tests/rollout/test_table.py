@@ -66,7 +66,9 @@ def test_it_is_painted_over_itself_on_a_terminal_only(monkeypatch):
         watch.event(document, "swap", {"nodes": ["web-1", "web-2"]})
         watch.event(replace(document, state="converged", ended_at=1009.0), "converged", {})
         monkeypatch.undo()
-        painted = os.read(ours, 65536).decode()
+        painted = ""
+        while painted.count("Rollout R000001") < 2 or not painted.rstrip().endswith("0/1"):
+            painted += os.read(ours, 65536).decode()  # a terminal hands on what it has so far
     os.close(ours)
     assert painted.count("Rollout R000001") == 2, "the first and the last, since no time has passed"
     assert "\x1b[4F\x1b[J" in painted
