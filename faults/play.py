@@ -43,12 +43,13 @@ class Playing:
         with self._scene() as scene:
             ledger = self.folder / f"ledger-{time.time_ns()}"
             port = load_app(scene.evctl.folder / "evctl.yaml").roles["collector"].listen
-            with under_load(scene.lab, collectors(scene.lab, port), ledger, RATE):
+            targets = collectors(scene.lab, port)
+            with under_load(scene.lab, targets, ledger, RATE):
                 rows = list(_play_all(scene, faults))
             data = scene.lab.data.as_uri()
             say(f"drained in {wait_until_drained(data, DRAIN_S):.1f} s")
-            collectors = [node.id for node in scene.lab.nodes if node.role == "collector"]
-            count(rows, read_requests(ledger), seen(ledger, data), collectors)
+            ids = [node.id for node in scene.lab.nodes if node.role == "collector"]
+            count(rows, read_requests(ledger), seen(ledger, data), ids)
             return rows
 
     @contextmanager

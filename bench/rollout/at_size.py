@@ -182,7 +182,8 @@ class SimulatedFleet:
         if function in ("evrelease.converge", "evrelease.activate"):
             self._serving[node] = kwargs["release"]
         serves = self._serving[node]
-        return {"release": serves, "generations": [{"release": serves, "state": "serving"}]}
+        generation = {"release": serves, "state": "serving", "ready": True}
+        return {"release": serves, "generations": [generation]}
 
 
 def names(nodes: int) -> list[str]:

@@ -73,7 +73,7 @@ def _check(
             node, release = returned.node, command.releases[returned.node]
             answer = healthy(returned, release)
             if answer.ok and not _ready(returned):
-                now = time.monotonic()
+                now = clock.monotonic()
                 if now - unready_since.setdefault(node, now) < UNREADY_S:
                     continue
                 why = f"for {UNREADY_S:g} s /readyz of its own socket has not answered 200"
