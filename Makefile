@@ -17,7 +17,7 @@ demo: $(VENV)/ready machines
 	$(BIN)/python -m demo --driver $(DRIVER)
 
 test: lint machines browser tracker engines
-	$(BIN)/python -m pytest -p tests.shares -n 2 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -p tests.shares -n 3 --dist loadscope --no-loadscope-reorder
 
 # A table on the terminal, and build/bench.json. The usual glue, its baseline, needs a real Redis.
 bench: $(VENV)/ready

@@ -23,7 +23,7 @@ def rolled_out(world, nodes, evctl, new, monkeypatch):
     monkeypatch.setattr(Limits, "__init__", partialmethod(Limits.__init__, bake_s=0.0))
     (world.root / "nodes.yaml").write_text(yaml.safe_dump({node: {"role": "web"} for node in WEB}))
     nodes.serving.update(dict.fromkeys(WEB, OLD))
-    options = ["--canary", "1", "--floor", "web=6", "--yes"]
+    options = ["--canary", "1", "--floor", "web=6", "--bake", "0", "--yes"]
     ran = evctl("rollout", "--range", "role:web", "--to", new, *options)
     assert ran.code == 0, ran.err
     assert [len(wave) for wave in _document(world, "R000001").waves] == [1, 2, 2, 2, 1]

@@ -162,8 +162,7 @@ class Node:
         return self.sockets[role]
 
 
-@pytest.fixture
-def new_node() -> Iterator[Callable[..., Node]]:
+def _new_nodes() -> Iterator[Callable[..., Node]]:
     """Nodes with settings of their own; a short path, since unix sockets have 108 bytes."""
     with contextlib.ExitStack() as stack:
 
@@ -175,6 +174,11 @@ def new_node() -> Iterator[Callable[..., Node]]:
             return node
 
         yield make
+
+
+new_node = pytest.fixture(_new_nodes)
+# For tests that only ask and leave nothing behind.
+new_shared_node = pytest.fixture(_new_nodes, scope="module")
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])

@@ -19,14 +19,14 @@ ASKED = {
 }
 
 
-@pytest.fixture
-def port(new_node: Callable[..., Any]) -> int:
+@pytest.fixture(scope="module")
+def port(new_shared_node: Callable[..., Any]) -> int:
     endpoints: list[dict[str, Any]] = [
         {"path": f"/{name}", "format": name, "origins": [SHOP, "http://localhost:3000"]}
         for name in ALL_FORMATS
     ]
     endpoints += [{"path": "/every", "origins": ["*"]}, {"path": "/none"}]
-    node = new_node(endpoints=endpoints)
+    node = new_shared_node(endpoints=endpoints)
     node.start("collector")
     return int(node.port("collector"))
 
