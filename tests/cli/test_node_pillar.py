@@ -37,7 +37,7 @@ def test_a_node_gets_its_role_its_release_and_the_releases_bounds(world, tokens_
     assert pillar["id"] == "web-01"
     assert pillar["role"] == "web"
     assert pillar["release"] == release
-    assert (pillar["port"], pillar["ready_s"], pillar["drain_s"]) == (8090, 3, 3)
+    assert (pillar["port"], pillar["ready_s"], pillar["drain_s"]) == (8090, 20, 3)
     assert pillar["trust"] == world.settings["trust"]
     assert pillar["rollout"] is None
     assert "problem" not in pillar
