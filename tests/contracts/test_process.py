@@ -34,7 +34,7 @@ from tests.contracts.process_outcomes import Outcomes
 # A test's time doesn't include the machine's, whose every step has a bound of its own.
 pytestmark = pytest.mark.timeout(func_only=True)
 
-SWAPS = 2
+SWAPS = 3
 REQUESTS_BETWEEN_SWAPS = 500
 HEALTH = {"/livez": 200, "/readyz": 200, "/version": 200, "/metrics": 200}
 
@@ -93,23 +93,25 @@ def test_ready_means_serving_on_both_sockets(make_engine: MakeEngine, app: App) 
 
 
 @every_engine
-def test_started_twice_is_started_once(make_engine: MakeEngine) -> None:
-    engine = make_engine(foreign)
-    release = started(engine, foreign, 1)
-    before = engine.services.generations(foreign.role)
-    engine.services.start(foreign.role, release, ready_s=READY_S)
-    assert engine.services.generations(foreign.role) == before
+@every_app
+def test_started_twice_is_started_once(make_engine: MakeEngine, app: App) -> None:
+    engine = make_engine(app)
+    release = started(engine, app, 1)
+    before = engine.services.generations(app.role)
+    engine.services.start(app.role, release, ready_s=READY_S)
+    assert engine.services.generations(app.role) == before
 
 
 @every_engine
+@every_app
 def test_generations_overlap_on_one_socket_and_each_answers_for_itself(
-    make_engine: MakeEngine,
+    make_engine: MakeEngine, app: App
 ) -> None:
-    engine = make_engine(foreign)
-    both = {started(engine, foreign, 1), started(engine, foreign, 2)}
-    assert releases(engine, foreign) == dict.fromkeys(both, "serving")
+    engine = make_engine(app)
+    both = {started(engine, app, 1), started(engine, app, 2)}
+    assert releases(engine, app) == dict.fromkeys(both, "serving")
     for release in both:
-        answer = ask(engine.services.admin_socket(foreign.role, release), "/version", 5)
+        answer = ask(engine.services.admin_socket(app.role, release), "/version", 5)
         assert answer.json()["release"] == release
 
 

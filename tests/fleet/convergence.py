@@ -54,8 +54,8 @@ def _is_never_fine(fleet: Fleet, node: str, before: dict[str, str], new: str) ->
     assert node in error["what"]
     nodes = fleet.evctl("status", expect=7).result["nodes"]
     assert nodes.pop(node)["state"] == "silent"
-    assert {name: said["release"] for name, said in nodes.items()} == {
-        name: release for name, release in before.items() if name != node
+    assert {name: (said["state"], said["release"]) for name, said in nodes.items()} == {
+        name: ("serving", release) for name, release in before.items() if name != node
     }
 
 
