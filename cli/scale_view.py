@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from scaling.capacity import Capacity
+from scaling.consumption import SHARDS
 from scaling.prices import HOURS_A_MONTH, Prices
 from scaling.simulate import ROLES, Tick
 
@@ -22,11 +23,10 @@ def capacity_lines(found: Capacity, prices: Prices) -> Iterator[str]:
     yield f"  nodes      {nodes}, each a {found.instance}"
     requests = f"{used.sqs_requests:,.0f} requests/s of up to 64 KB"
     yield f"  SQS        {_count(found.queues, 'queue')}, {requests}"
-    where = "in segments, index items in the table" if used.segments else "items of the table"
-    yield (
-        f"  DynamoDB   {_count(found.shards, 'shard')} of 16 used up, {used.writes:,.0f} write and"
-        f" {used.reads:,.0f} read units/s; packs are {where}"
-    )
+    where = "in segments, index items here" if used.segments else "items here"
+    units = f"{used.writes:,.0f} write and {used.reads:,.0f} read units/s"
+    shards = f"packs are {where} and fill {found.shards} of {SHARDS} shards"
+    yield f"  DynamoDB   {units}; {shards}"
     yield f"  S3         {used.puts:,.2f} PUTs/s, {used.gets:,.2f} GETs/s"
     yield ""
     yield f"{'':{LABEL}}{'$ an hour':>12}{'$ a billion':>14}"
