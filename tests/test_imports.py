@@ -57,13 +57,17 @@ LAYERS = {
     "worker": BASE,
     "processing": MIDDLE | {"worker"},
     "postprocessing": MIDDLE | {"worker"},
+    "autoscaling": BASE | {"ports", "worker", "collector"},
     "engines": LOW | {"backends"},
     "query": MIDDLE | {"engines", "processing", "postprocessing"},
     "console": MIDDLE | {"query"},
     "tools": MIDDLE | {"engines", "processing", "query"},
     "service": MIDDLE | {"collector", "notify"},
     "__main__": MIDDLE
-    | {"service", "engines", "collector", "processing", "postprocessing", "query", "tools"},
+    | {
+        *("service", "engines", "collector", "processing", "postprocessing", "autoscaling"),
+        *("query", "tools"),
+    },
     "__init__": set(),
 }
 
