@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from scaling.capacity import Capacity
 from scaling.consumption import SHARDS
@@ -111,3 +113,19 @@ def _told(ticks: Sequence[Tick]) -> Iterator[str]:
 
 def _clock(at_s: float) -> str:
     return f"{int(at_s) // HOUR_S:d}:{int(at_s) % HOUR_S // 60:02d}:{int(at_s) % 60:02d}"
+
+
+def decision_lines(
+    node: str, at: float, roles: Mapping[str, Mapping[str, Any]], made: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Each role's number and why, then what changed, the newest last."""
+    yield f"{node} decides; last at {_time(at)}"
+    for role, one in roles.items():
+        yield f"  {role:16}{one['desired']:3}  {one['why']}"
+    for change in made:
+        number = f"{change['from']} → {change['to']}"
+        yield f"{_time(change['at'])}  {change['role']} {number}: {change['why']}"
+
+
+def _time(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
