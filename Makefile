@@ -86,7 +86,7 @@ tracker:
 # The real engines that the tests of SQS and DynamoDB run on; without Java or Maven they say "not run".
 engines: $(VENV)/ready
 	@command -v mvn >/dev/null && command -v javac >/dev/null || $(MAKE) --no-print-directory java
-	@$(BIN)/python -m tests.aws.fetch
+	@$(BIN)/python -m cli.lab.engines.fetch
 
 .PHONY: java
 java:
