@@ -63,7 +63,7 @@ def creations(
     from eventstore.backends.aws.place import Place
     from eventstore.backends.aws.retries import Retries
 
-    makers = {
+    makers: dict[str, Callable[[Place, Retries], None]] = {
         "sqs": create.create_queue,
         "dynamodb": partial(create.create_table, warm_writes=warm_writes, warm_reads=warm_reads),
         "s3": create.create_bucket,
