@@ -8,7 +8,7 @@ import time
 
 from artifacts.errors import EvctlError
 from demo.evctl import UnexpectedExit
-from demo.receipt import verdict
+from demo.receipt import REQUESTS_MIN, REQUESTS_MIN_ON_AWS, verdict
 from demo.receipt_text import show
 from demo.story import Setting, tell
 
@@ -18,7 +18,8 @@ def main() -> int:
     parser.add_argument("--driver", choices=("auto", "nspawn", "process"), default="auto")
     parser.add_argument("--engine", choices=("embedded", "aws"), default="embedded")
     given = parser.parse_args()
-    setting = Setting(driver=given.driver, engine=given.engine)
+    enough = REQUESTS_MIN_ON_AWS if given.engine == "aws" else REQUESTS_MIN
+    setting = Setting(driver=given.driver, engine=given.engine, requests_min=enough)
     began = time.monotonic()
     try:
         receipt = tell(setting)

@@ -130,7 +130,7 @@ def down(root: Path, name: str) -> bool:
     )
     traces.kill(lab)
     driver_of(lab).remove(lab)
-    for folder in (lab.run, lab.root):
+    for folder in (lab.run, lab.engines, lab.root):
         if folder.exists():
             shutil.rmtree(folder)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from cli.lab import namespaces
 from cli.lab.engines import servers
@@ -47,21 +48,25 @@ def start(lab: Lab, progress: Progress) -> None:
     for scheme, port in PORTS.items():
         if listens(lab, port):
             continue
-        home = lab.root / "engines" / scheme
-        home.mkdir(parents=True, exist_ok=True)
+        home = lab.engines / scheme
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
         server = MAKERS[scheme](lab.master_address, port, home, durable=True)
         progress(f"{server.name} on {lab.master_address}:{port}")
         network = lab.network if lab.driver == "nspawn" else None
-        launch(lab, server.argv, log=home / "log", network=network, env=server.environment)
+        launch(lab, server.argv, log=_log(lab, scheme), network=network, env=server.environment)
     for scheme, port in PORTS.items():
         if not until(lambda port=port: listens(lab, port), START_S):  # type: ignore[misc]
-            log = lab.root / "engines" / scheme / "log"
+            said = _log(lab, scheme).read_text()[-300:].strip()
             raise LabFailed(
                 f"the server for {scheme} doesn't answer",
-                why=f"not within {START_S:.0f} s; it said: {log.read_text()[-300:].strip()}",
-                next_step=f"see {log}; then evctl lab down",
+                why=f"not within {START_S:.0f} s; it said: {said}",
+                next_step=f"see {_log(lab, scheme)}; then evctl lab down",
             )
     _create(lab)
+
+
+def _log(lab: Lab, scheme: str) -> Path:
+    return lab.root / "engines" / f"{scheme}.log"
 
 
 def _create(lab: Lab) -> None:
