@@ -64,8 +64,11 @@ def open_terms(settings: Settings) -> Objects:
     return EmbeddedObjects(folder if settings.scaling_state else folder / "autoscaler")
 
 
-def creations(settings: Settings) -> dict[str, Callable[[], None]]:
-    """URL → what makes the queue, table or bucket there, where it is missing."""
+def creations(
+    settings: Settings, *, warm_writes: int = 0, warm_reads: int = 0
+) -> dict[str, Callable[[], None]]:
+    """URL → what makes the queue, table or bucket there, where it is missing. warm_writes,
+    warm_reads: units a second that the table takes at once."""
     urls = {name: getattr(settings, name) for name in ENGINES if getattr(settings, name)}
     if not urls:
         return {}
@@ -74,9 +77,9 @@ def creations(settings: Settings) -> dict[str, Callable[[], None]]:
     from eventstore.backends.aws.place import Place
     from eventstore.backends.aws.retries import Retries
 
-    makers = {
+    makers: dict[str, Callable[[Place, Retries], None]] = {
         "sqs": create.create_queue,
-        "dynamodb": create.create_table,
+        "dynamodb": partial(create.create_table, warm_writes=warm_writes, warm_reads=warm_reads),
         "s3": create.create_bucket,
     }
     retries = Retries(CREATE_S)

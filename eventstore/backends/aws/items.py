@@ -7,7 +7,7 @@
     window#<start>          version             how often what the window counts has changed
     changed                 <start>             a window that was not published since
     dead#<digit>            <pack id>#<index>   a dead letter; 0: a whole pack, n + 1: its event n
-    keys#<span>             <number>            client keys, in the order of their packs
+    keys#<span>[#<log>]     <number>            client keys, in the order of their packs: key_log.py
     part#<digest>           <number>            of a blob that is too large for its item
 
 A pack's minute is its id's own, so whoever has the id has the key.
