@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from eventstore.backends.embedded.aggregates import EmbeddedAggregates
@@ -17,6 +18,9 @@ from eventstore.backends.embedded.store import EmbeddedStore
 from eventstore.errors import SettingsError
 from eventstore.ports import Aggregates, EventStore, Objects, Queue
 from eventstore.settings import ENGINES, Settings
+
+if TYPE_CHECKING:
+    from eventstore.backends.aws.groups import Groups
 
 TTL_DAYS_MAX = 3660
 CREATE_S = 120  # AWS makes a table in some seconds
@@ -62,6 +66,17 @@ def open_terms(settings: Settings) -> Objects:
         return Bucket(Place.of(settings.scaling_state, "s3"), Retries(settings.commit_s))
     folder = _folder(settings.scaling_state or settings.data)
     return EmbeddedObjects(folder if settings.scaling_state else folder / "autoscaler")
+
+
+def open_groups(settings: Settings) -> "Groups | None":
+    """The Auto Scaling groups that the settings name, if they do. Raises SettingsError."""
+    if not settings.scaling_groups:
+        return None
+    with _needed_by("scaling_groups", next(iter(settings.scaling_groups.values()))):
+        from eventstore.backends.aws.groups import Groups
+    from eventstore.backends.aws.retries import Retries
+
+    return Groups(settings.scaling_groups, Retries(settings.commit_s))
 
 
 def creations(

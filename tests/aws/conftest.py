@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from cli.lab.engines import servers
+from tests.server_venv import installed
 from tests.serving import serving
 
 REGION = "eu-central-1"
@@ -40,6 +41,18 @@ def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An S3 server's endpoint, with no buckets."""
     with serving(servers.s3, tmp_path_factory.mktemp("s3")) as endpoint:
+        yield endpoint
+
+
+def _moto(address: str, port: int, _home: Path, *, durable: bool) -> servers.Server:
+    program = installed("moto") / "bin/moto_server"
+    return servers.Server("moto", (str(program), "-H", address, "-p", str(port)), port)
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint of EC2, Auto Scaling, CloudWatch and STS, all of them one server's."""
+    with serving(_moto, tmp_path_factory.mktemp("moto")) as endpoint:
         yield endpoint
 
 
