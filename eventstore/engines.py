@@ -92,6 +92,8 @@ def _sqs(settings: Settings) -> Queue:
 
 def _dynamodb(settings: Settings) -> EventStore:
     with _needed_by("store", settings.store):
+        from eventstore.backends.aws.bucket import Bucket
+        from eventstore.backends.aws.segments import Segments
         from eventstore.backends.aws.store import DynamoStore
     from eventstore.backends.aws.place import Place
     from eventstore.backends.aws.retries import Retries
@@ -100,8 +102,15 @@ def _dynamodb(settings: Settings) -> EventStore:
     text = place.options.get("ttl_days")
     if text is not None and not (text.isdecimal() and 0 < int(text) <= TTL_DAYS_MAX):
         raise SettingsError(f"store: ttl_days={text}: expected 1 to {TTL_DAYS_MAX}")
-    ttl_days = None if text is None else int(text)
-    return DynamoStore(place, Retries(settings.commit_s), ttl_days=ttl_days)
+    retries = Retries(settings.commit_s)
+    bucket = Bucket(Place.of(settings.segments, "s3"), retries) if settings.segments else None
+    return DynamoStore(
+        place,
+        retries,
+        ttl_days=None if text is None else int(text),
+        segments=Segments(bucket) if bucket else None,
+        placement=settings.placement,
+    )
 
 
 def _s3(settings: Settings) -> Aggregates:

@@ -37,6 +37,17 @@ class Bucket:
         body: bytes = answer["Body"].read()
         return body
 
+    def get_range(self, key: str, at: int, length: int) -> bytes | None:
+        """Some of its bytes, at least one; less when it ends before. None: there is none."""
+        try:
+            answer = self._calls(
+                "get_object", **self._at(key), Range=f"bytes={at}-{at + length - 1}"
+            )
+        except Missing:
+            return None
+        body: bytes = answer["Body"].read()
+        return body
+
     def keys(self, prefix: str) -> list[str]:
         """All that begin so, in order."""
         found: list[str] = []
