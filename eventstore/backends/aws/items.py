@@ -15,6 +15,7 @@ A pack's minute is its id's own, so whoever has the id has the key.
 """
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -107,8 +108,8 @@ def head_of(item: Item) -> Head:
         body,
         sidecar,
         view,
-        frozenset(np.frombuffer(retries, dtype="<u4").tolist()),
-        frozenset(np.frombuffer(dead, dtype="<u4").tolist()),
+        _indexes_of(retries),
+        _indexes_of(dead),
         dict(json.loads(windows)),
         int(item.values["revision"]),
         extent_of(item, "body_at"),
@@ -190,4 +191,16 @@ def letter_of(item: Item) -> DeadLetter:
 
 
 def _indexes(indexes: frozenset[int]) -> bytes:
-    return np.array(sorted(indexes), dtype="<u4").tobytes()
+    """A bit for each event, compressed: an item that only says where its pack is stays small."""
+    if not indexes:
+        return b""
+    bits = np.zeros(max(indexes) + 1, dtype=bool)
+    bits[list(indexes)] = True
+    return zlib.compress(np.packbits(bits).tobytes())
+
+
+def _indexes_of(blob: bytes) -> frozenset[int]:
+    if not blob:
+        return frozenset()
+    bits = np.unpackbits(np.frombuffer(zlib.decompress(blob), dtype=np.uint8))
+    return frozenset(np.flatnonzero(bits).tolist())

@@ -14,7 +14,6 @@ from uuid import UUID
 import numpy as np
 
 from eventstore.backends.aws.calls import Unmet
-from eventstore.backends.aws.items import extent_of
 from eventstore.backends.aws.placing import Placing
 from eventstore.backends.aws.retries import Retries
 from eventstore.backends.aws.segments import Extent
@@ -94,8 +93,7 @@ class KeyLog:
             missing = {one: keyed for one, keyed in packs.items() if one not in log.retries}
             if missing:
                 for item in self._table.query(key_entries(span), above=_sk(log.entries - 1)):
-                    placed = extent_of(item, AT)
-                    log.add(self._placing.blob(placed) if placed else item.blob)
+                    log.add(self._placing.blob(item, AT))
                 missing = {one: keyed for one, keyed in missing.items() if one not in log.retries}
             if not missing:
                 return

@@ -3,13 +3,15 @@
 Everything is counted in write units of DynamoDB, 1 KB each: they are what packs as items cost.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 from uuid import UUID
 
-from eventstore.backends.aws.items import Head
+from eventstore.backends.aws.items import Head, extent_of
 from eventstore.backends.aws.segments import Extent, Segment, Segments
+from eventstore.backends.aws.table import Item
 from eventstore.errors import EngineUnavailable
 from eventstore.ports import Enriched
 
@@ -62,14 +64,31 @@ class Placing:
         if extent is not None:
             self._those(extent.file).check_fresh(extent.file)
 
-    def blob(self, extent: Extent) -> bytes:
-        """What an item refers to. From any thread."""
-        return self._those(extent.file).read_one(extent)
+    def blob(self, item: Item, name: str) -> bytes:
+        """An item's own, or what this value refers to. From any thread."""
+        extent = extent_of(item, name)
+        if extent is None:
+            return item.blob
+        read = self._those(extent.file).read_one(extent)
+        if read is not None:
+            return read
+        if item.expires_at_s is not None and item.expires_at_s < time.time():
+            return b""
+        raise self._those(extent.file).missing(extent.file)
 
     def loaded(self, heads: Iterable[Head]) -> Iterator[Head]:
         """The same with their contents, some at a time."""
         for some in _chunks(heads):
             yield from self._filled(some)
+
+    def lost(self, head: Head, known: dict[str, bool]) -> bool:
+        """Whether something that its item refers to is not there. known: of files, so that each is
+        looked at once."""
+        files = [one.file for one in (head.body_at, head.sidecar_at) if one]
+        for file in files:
+            if file not in known:
+                known[file] = self._those(file).is_there(file)
+        return not all(known[file] for file in files) and not self._has_expired(head.pack_id)
 
     def close(self) -> None:
         if self._segments is not None:

@@ -9,6 +9,7 @@ there for any reader: sweep.py takes it away once it is old enough.
 """
 
 import json
+import re
 import struct
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,11 +28,13 @@ from eventstore.ports import Enriched
 MAGIC = b"EVSG"
 PREFIX = struct.Struct("<4sI")
 BODIES, SIDECARS = ".bodies", ".sidecars"
+NAME = re.compile(r"([0-9a-f]{32})\.(?:bodies|sidecars)")
 # After this nobody refers to a segment any more: its packs come again, and get another. AWS itself
 # refuses requests that were signed more than 15 minutes ago, so that the sweep has a bound.
 REFER_S_MAX = 600
 GAP_BYTES_MAX = 256 << 10  # read rather than asked for anew
 RANGE_BYTES_MAX = 8 << 20
+HEAD_BYTES = 64 << 10  # nearly always the whole directory
 THREADS = 8
 
 
@@ -68,7 +71,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """What a segment was written for."""
+    """What a segment was written for: its packs, and the spans of their client keys."""
 
     packs: tuple[UUID, ...]
     spans: tuple[int, ...]
@@ -108,7 +111,7 @@ class Segments:
 
     def check_fresh(self, file: str) -> None:
         """Before an item refers to it: raises EngineUnavailable when it may have been swept."""
-        age_s = self._now_s() - written_at_s(file)
+        age_s = self._now_s() - (written_at_s(file) or 0)
         if age_s > REFER_S_MAX:
             raise EngineUnavailable(
                 f"{self.bucket.place.url}: segment {file} was written {age_s:.0f} s ago, and nobody"
@@ -129,12 +132,13 @@ class Segments:
                 found[one] = [read[start:end] for start, end in pairwise(edges)]
         return found
 
-    def read_one(self, extent: Extent) -> bytes:
-        """Raises EngineUnavailable when it is not there. From any thread."""
-        read = self._range([extent])
-        if read is None:
-            raise self.missing(extent.file)
-        return read
+    def read_one(self, extent: Extent) -> bytes | None:
+        """None: it is not there. From any thread."""
+        return self._range([extent])
+
+    def is_there(self, file: str) -> bool:
+        """Without reading it."""
+        return self.bucket.get_range(file, 0, 1) is not None
 
     def missing(self, file: str) -> EngineUnavailable:
         """What to say of it."""
@@ -143,16 +147,18 @@ class Segments:
             " bucket's lifecycle keep segments for longer than ttl_days"
         )
 
-    def directory(self, name: str) -> Directory | None:
-        """What a segment was written for; None: it has no sidecars."""
-        head = self.bucket.get_range(f"{name}{SIDECARS}", 0, PREFIX.size)
-        if head is None:
-            return None
-        magic, length = PREFIX.unpack(head)
-        text = self.bucket.get_range(f"{name}{SIDECARS}", PREFIX.size, length)
-        if magic != MAGIC or text is None:
-            raise EngineUnavailable(f"{self.bucket.place.url}: {name}{SIDECARS} is no segment")
-        document = json.loads(text)
+    def directory(self, file: str) -> Directory:
+        """Of a file with sidecars; of none at all, when it is no longer there."""
+        read = self.bucket.get_range(file, 0, HEAD_BYTES)
+        if read is None:
+            return Directory((), ())
+        magic, length = PREFIX.unpack_from(read)
+        if magic != MAGIC:
+            raise EngineUnavailable(f"{self.bucket.place.url}: {file} is no segment")
+        missing = PREFIX.size + length - len(read)
+        if missing > 0:
+            read += self.bucket.get_range(file, len(read), missing) or b""
+        document = json.loads(read[PREFIX.size : PREFIX.size + length])
         packs = tuple(UUID(one) for one, *_ in document["packs"])
         return Directory(packs, tuple(span for span, _ in document["keys"]))
 
@@ -172,9 +178,10 @@ class Segments:
         return read
 
 
-def written_at_s(file: str) -> float:
-    """When a segment was begun, by its name."""
-    return accepted_at_ms(UUID(file.partition(".")[0])) / 1000
+def written_at_s(file: str) -> float | None:
+    """When a segment was begun, by its name; None: it is none's."""
+    name = NAME.fullmatch(file)
+    return accepted_at_ms(UUID(name[1])) / 1000 if name else None
 
 
 def merged(extents: Iterable[Extent]) -> list[list[Extent]]:

@@ -200,11 +200,12 @@ class DynamoStore:
         for one in self._letters(above=first.hex) if recount else ():
             letter = items.letter_of(one)
             letters.setdefault(letter.pack_id, set()).add(letter.index)
+        files: dict[str, bool] = {}
         for head in self._scan(first, inclusive=True):
             if head.way is None:
                 continue
             _add_fates(entries, head, head.noted)
-            if recount:
+            if recount and not self._placing.lost(head, files):
                 _add_fates(found, head, _found(head, letters.get(head.pack_id, set())))
         heads = self._heads(waiting).values()
         return StoreLedger(
