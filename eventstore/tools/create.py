@@ -13,7 +13,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace, settings: Settings) -> int:
-    """What is there stays as it is."""
+    """What is there stays as it is, but for rules of ours in a bucket's lifecycle."""
     planned = engines.creations(settings)
     if not planned:
         raise SettingsError("the settings name no engine that is to be made: queue, store, …")
@@ -29,7 +29,8 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
 
 
 TOOL = Tool(
-    "Make the queue, table and buckets that the settings' URLs name; never changes what is there.",
+    "Make the queue, table and buckets that the settings' URLs name; never changes what is there,"
+    " but for its own rules in the buckets' lifecycles.",
     arguments,
     run,
     ("create --settings settings.yaml", "create --settings settings.yaml --yes"),

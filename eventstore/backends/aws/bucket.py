@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 
 from eventstore.backends.aws.calls import Calls, Missing, Unmet
+from eventstore.backends.aws.multipart import PART_BYTES, put_in_parts
 from eventstore.backends.aws.place import Place
 from eventstore.backends.aws.retries import Retries
 
 
 class Bucket:
-    """Keys are below the place's path. Checksums are boto3's own, checked at both ends."""
+    """Keys are below the place's path. Checksums are boto3's own, checked at both ends; what is
+    large goes in parts."""
 
     def __init__(self, place: Place, retries: Retries) -> None:
         self.place = place
@@ -18,12 +20,12 @@ class Bucket:
 
     def put(self, key: str, body: bytes) -> None:
         """Over whatever is there."""
-        self._calls("put_object", **self._at(key), Body=body)
+        self._put(key, body, {})
 
     def put_once(self, key: str, body: bytes) -> bool:
         """False: there is one already, and it stays."""
         try:
-            self._calls("put_object", **self._at(key), Body=body, IfNoneMatch="*")
+            self._put(key, body, {"IfNoneMatch": "*"})
         except Unmet:
             return False
         return True
@@ -70,6 +72,12 @@ class Bucket:
 
     def close(self) -> None:
         self._calls.close()
+
+    def _put(self, key: str, body: bytes, condition: dict[str, str]) -> None:
+        if len(body) > PART_BYTES:
+            put_in_parts(self._calls, self._at(key), body, condition)
+        else:
+            self._calls("put_object", **self._at(key), Body=body, **condition)
 
     def _at(self, key: str) -> dict[str, str]:
         return {"Bucket": self.place.name, "Key": self._prefix + key}

@@ -33,6 +33,7 @@ UNMET = {
     "ResourceInUseException",
     "412",
 }
+MISSING = {"NoSuchKey", "NoSuchLifecycleConfiguration"}
 THROTTLED = {
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
@@ -82,7 +83,7 @@ class Unmet(Exception):
 
 
 class Missing(Exception):
-    """The object that was asked for is not there."""
+    """What was asked for is not there."""
 
 
 class Calls:
@@ -118,7 +119,7 @@ class Calls:
                 code = code_of(error)
                 if code in UNMET or _only_unmet(error):
                     raise Unmet(code) from error
-                if code == "NoSuchKey":
+                if code in MISSING:
                     raise Missing(code) from error
                 if last or not _passes(error):
                     raise refusal(self.place, operation, error) from error
