@@ -14,10 +14,11 @@ from urllib.parse import unquote, urlsplit
 from eventstore.backends.aws.place import Place
 from eventstore.backends.aws.retries import Retries
 from eventstore.backends.embedded.aggregates import EmbeddedAggregates
+from eventstore.backends.embedded.objects import EmbeddedObjects
 from eventstore.backends.embedded.queue import EmbeddedQueue
 from eventstore.backends.embedded.store import EmbeddedStore
 from eventstore.errors import SettingsError
-from eventstore.ports import Aggregates, EventStore, Queue
+from eventstore.ports import Aggregates, EventStore, Objects, Queue
 from eventstore.settings import ENGINES, Settings
 
 if TYPE_CHECKING:
@@ -56,6 +57,19 @@ def open_aggregates(settings: Settings) -> Aggregates:
     return EmbeddedAggregates(
         _folder(settings.data) / "aggregates", generations_kept=settings.generations_kept
     )
+
+
+def open_terms(settings: Settings) -> Objects:
+    """Where autoscalers write what they decide. Raises EngineUnavailable, SettingsError."""
+    if settings.scaling_state.startswith("s3://"):
+        with _needed_by("scaling_state", settings.scaling_state):
+            from eventstore.backends.aws.bucket import Bucket
+        from eventstore.backends.aws.place import Place
+        from eventstore.backends.aws.retries import Retries
+
+        return Bucket(Place.of(settings.scaling_state, "s3"), Retries(settings.commit_s))
+    folder = _folder(settings.scaling_state or settings.data)
+    return EmbeddedObjects(folder if settings.scaling_state else folder / "autoscaler")
 
 
 def creations(settings: Settings) -> dict[str, Callable[[], None]]:
