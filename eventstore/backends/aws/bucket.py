@@ -1,11 +1,12 @@
 """A bucket and a prefix in it: whole objects, written once or over."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from eventstore.backends.aws.calls import Calls, Missing, Unmet
 from eventstore.backends.aws.multipart import PART_BYTES, put_in_parts
 from eventstore.backends.aws.place import Place
 from eventstore.backends.aws.retries import Retries
+from eventstore.errors import EngineUnavailable
 
 
 class Bucket:
@@ -29,6 +30,23 @@ class Bucket:
         except Unmet:
             return False
         return True
+
+    def change(self, key: str, made_of: Callable[[bytes], bytes]) -> None:
+        """What is there becomes what is made of it, also where others change it meanwhile; nothing
+        stays nothing."""
+        for last in self._calls.retries.tries():
+            try:
+                answer = self._calls("get_object", **self._at(key))
+                body = made_of(answer["Body"].read())
+                self._put(key, body, {"IfMatch": answer["ETag"]})
+            except Missing:
+                return
+            except Unmet:
+                if last:
+                    break
+            else:
+                return
+        raise EngineUnavailable(f"{self.place.url}: others keep changing {key}; try again")
 
     def get(self, key: str) -> bytes | None:
         """None: there is none."""

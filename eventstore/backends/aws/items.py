@@ -9,7 +9,7 @@
     changed                 <start>             a window that was not published since
     dead#<digit>            <pack id>#<index>   a dead letter; 0: a whole pack, n + 1: its event n
     keys#<span>             <number>            client keys, in the order of their packs
-    part#<digest>           <number>            of a blob that is too large for its item
+    part#<pk>#<sk>          <digest>#<number>   of this item's blob, which is too large for it
 
 A pack's minute is its id's own, so whoever has the id has the key.
 """
@@ -58,10 +58,16 @@ class Head:
     revision: int = 1
     body_at: Extent | None = None
     sidecar_at: Extent | None = None
+    gone: tuple[Extent, ...] = ()
 
     @property
     def hidden(self) -> frozenset[int]:
         return self.retries | self.dead
+
+    @property
+    def placed(self) -> tuple[Extent, ...]:
+        """What is not in the item."""
+        return tuple(one for one in (self.body_at, self.sidecar_at) if one)
 
     def to_stored(self) -> Stored:
         return Stored(
@@ -88,6 +94,8 @@ class Head:
             values["way"] = orjson.dumps(self.way).decode()
         placed = {"body_at": self.body_at, "sidecar_at": self.sidecar_at}
         values |= {name: one.to_text() for name, one in placed.items() if one}
+        if self.gone:
+            values["gone"] = json.dumps([one.to_text() for one in self.gone])
         pk, sk = head_key(self.pack_id)
         return Item(pk, sk, values, b"".join(contents), expires_at_s)
 
@@ -114,6 +122,7 @@ def head_of(item: Item) -> Head:
         int(item.values["revision"]),
         extent_of(item, "body_at"),
         extent_of(item, "sidecar_at"),
+        tuple(map(Extent.of, json.loads(str(item.values.get("gone", "[]"))))),
     )
 
 

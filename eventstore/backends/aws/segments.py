@@ -136,6 +136,17 @@ class Segments:
         """None: it is not there. From any thread."""
         return self._range([extent])
 
+    def blank(self, file: str, extents: Sequence[Extent]) -> None:
+        """Overwrites them with zeros; the others stay where they are."""
+
+        def blanked(body: bytes) -> bytes:
+            left = bytearray(body)
+            for one in extents:
+                left[one.at : one.end] = bytes(one.end - one.at)
+            return bytes(left)
+
+        self.bucket.change(file, blanked)
+
     def is_there(self, file: str) -> bool:
         """Without reading it."""
         return self.bucket.get_range(file, 0, 1) is not None

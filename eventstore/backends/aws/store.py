@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from heapq import merge
+from typing import Literal
 from uuid import UUID
 
 import orjson
@@ -40,11 +41,13 @@ from eventstore.ledger import (
     tally,
 )
 from eventstore.ports import (
+    ERASED,
     NO_WAYS,
     DeadLetter,
     Enriched,
     Noted,
     Partials,
+    Rewritten,
     Stored,
     StoreLedger,
     Way,
@@ -52,6 +55,8 @@ from eventstore.ports import (
 
 DAY_S = 86_400
 MINUTES_KEPT = 10_000  # known to be noted; others are noted again
+Changed = Literal["changed"]
+CHANGED: Changed = "changed"  # since it was looked at
 NEW = "attribute_not_exists(pk) OR is_stored = :dead"
 
 
@@ -88,8 +93,8 @@ class DynamoStore:
         versions = self._put_counts(new, retries)
         self._note_minutes(pack.pack_id for pack in new)
         # Those that were dead as a whole are no longer.
-        self._table.write(
-            [], [items.letter_key(one.pack_id, None) for one in new if one.pack_id in there]
+        self._table.drop(
+            [items.letter_key(one.pack_id, None) for one in new if one.pack_id in there]
         )
         heads = [
             _new_head(
@@ -124,7 +129,7 @@ class DynamoStore:
             return False
         # From here on whoever comes to revive it again, as its letters ask for, ends it.
         expires = self._expires(pack.pack_id)
-        self._table.write(items.letter_item(one, expires) for one in pack.dead)
+        self._table.at_once(self._put_letter, pack.dead)
         counted = items.partial_items(pack.pack_id, pack.counts(hidden), expires)
         touched = self._replace_partials(pack.pack_id, head.windows, counted)
         windows = {start: head.windows.get(start, 0) for start in counted} | {
@@ -132,8 +137,15 @@ class DynamoStore:
         }
         self._overwrite(after, replace(after, windows=windows, revision=after.revision + 1))
         gone = [one for one in chosen if one not in _dead_of(pack)]
-        self._table.write([], [items.letter_key(pack.pack_id, one) for one in gone])
+        self._table.drop([items.letter_key(pack.pack_id, one) for one in gone])
         return True
+
+    def erase(self, packs: Sequence[Rewritten]) -> frozenset[UUID]:
+        done = self._table.at_once(self._rewrite, packs)
+        left = [head for head in done if isinstance(head, Head) and head.gone]
+        self._placing.blank([one for head in left for one in head.gone])
+        self._table.at_once(self._forget, left)
+        return frozenset(one.pack_id for one, so in zip(packs, done, strict=True) if so is CHANGED)
 
     def get(self, pack_id: UUID) -> Stored | None:
         head = self._loaded(pack_id)
@@ -146,7 +158,7 @@ class DynamoStore:
         yield from self._stored(self._scan(UUID(int=0), backwards=True))
 
     def put_dead(self, letters: Sequence[DeadLetter], ways: Mapping[UUID, Way] = NO_WAYS) -> None:
-        self._table.write(items.letter_item(one, self._expires(one.pack_id)) for one in letters)
+        self._table.at_once(self._put_letter, letters)
         whole = [one.pack_id for one in letters if one.index is None]
         self._note_minutes(whole)
         for pack_id in whole:
@@ -318,10 +330,50 @@ class DynamoStore:
         with suppress(Unmet):  # another has stored it meanwhile: the same
             self._table.put_if(head.to_item(self._expires(head.pack_id)), condition, values)
 
+    def _put_letter(self, letter: DeadLetter) -> None:
+        item = items.letter_item(letter, self._expires(letter.pack_id))
+        with suppress(Unmet):  # it was erased
+            self._table.put_if(
+                item, "attribute_not_exists(pk) OR stage <> :erased", {":erased": ERASED}
+            )
+
+    def _rewrite(self, pack: Rewritten) -> Head | Changed | None:
+        """Its head after that, where it has one."""
+        head = self._loaded(pack.pack_id)
+        if pack.was is not None and (
+            head is None or not head.stored or head.to_stored() != pack.was
+        ):
+            return CHANGED
+        after = None
+        if head is not None:
+            way = head.way and head.way.public()
+            after = replace(head, way=way, revision=head.revision + 1)
+            if pack.was is not None:
+                after = replace(
+                    after,
+                    body=pack.body,
+                    sidecar=pack.sidecar,
+                    view=pack.view,
+                    body_at=None,
+                    sidecar_at=None,
+                    gone=(*head.gone, *head.placed),
+                )
+            if not self._overwrite(head, after):
+                return CHANGED
+        for letter in pack.letters:
+            left = items.letter_item(letter, self._expires(letter.pack_id))
+            with suppress(Unmet):  # there is none
+                self._table.replace(left, "attribute_exists(pk)")
+        return after
+
+    def _forget(self, head: Head) -> None:
+        """What has gone. Where it has changed again, whoever comes next does this."""
+        self._overwrite(head, replace(head, gone=(), revision=head.revision + 1))
+
     def _overwrite(self, before: Head, after: Head) -> bool:
         item = after.to_item(self._expires(after.pack_id))
         try:
-            self._table.put_if(item, "revision = :before", {":before": before.revision})
+            self._table.replace(item, "revision = :before", {":before": before.revision})
         except Unmet:
             return False
         return True
