@@ -221,7 +221,14 @@ class Node:
     def tool(self, name: str, arguments: Collection[str]) -> dict[str, Any]:
         """Run a tool that the current release offers for this role: see tools.run_tool. It takes no
         lock: a tool asks, and changes nothing of releases."""
-        return run_tool(self.layout, self.config.id, self._role(), name, list(arguments))
+        return run_tool(
+            self.layout,
+            self.config.id,
+            self._role(),
+            name,
+            list(arguments),
+            variables=self.config.environment,
+        )
 
     def _obeyed(self, release: str | None) -> None:
         with suppress(OSError):

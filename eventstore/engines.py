@@ -64,16 +64,16 @@ def open_terms(settings: Settings) -> Objects:
     if settings.scaling_state.startswith("s3://"):
         with _needed_by("scaling_state", settings.scaling_state):
             from eventstore.backends.aws.bucket import Bucket
-        from eventstore.backends.aws.place import Place
-        from eventstore.backends.aws.retries import Retries
-
         return Bucket(Place.of(settings.scaling_state, "s3"), Retries(settings.commit_s))
     folder = _folder(settings.scaling_state or settings.data)
     return EmbeddedObjects(folder if settings.scaling_state else folder / "autoscaler")
 
 
-def creations(settings: Settings) -> dict[str, Callable[[], None]]:
-    """URL → what makes the queue, table or bucket there, where it is missing."""
+def creations(
+    settings: Settings, *, warm_writes: int = 0, warm_reads: int = 0
+) -> dict[str, Callable[[], None]]:
+    """URL → what makes the queue, table or bucket there, where it is missing. warm_writes,
+    warm_reads: units a second that the table takes at once."""
     urls = {name: getattr(settings, name) for name in ENGINES if getattr(settings, name)}
     if not urls:
         return {}
@@ -81,7 +81,7 @@ def creations(settings: Settings) -> dict[str, Callable[[], None]]:
         from eventstore.backends.aws import create
     makers: dict[str, Callable[[Place, Retries], None]] = {
         "queue": create.create_queue,
-        "store": create.create_table,
+        "store": partial(create.create_table, warm_writes=warm_writes, warm_reads=warm_reads),
         "segments": partial(create.create_bucket, expires_days=_segments_days(settings)),
         "aggregates": create.create_bucket,
         "claims": partial(create.create_bucket, expires_days=CLAIMS_DAYS),

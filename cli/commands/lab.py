@@ -12,7 +12,7 @@ import click
 
 from cli.lab import operate
 from cli.lab.errors import LabUsageError
-from cli.lab.spec import REPOSITORY, Lab, load_lab
+from cli.lab.spec import REPOSITORY, EngineName, Lab, load_lab
 
 LABS = REPOSITORY / "build" / "labs"
 FOLLOW_S = 1.0
@@ -45,10 +45,20 @@ def lab() -> None:
     show_default=True,
     help="Machines with their own systemd, or processes without privileges.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["embedded", "aws"]),
+    help="What the event store runs on: its own files, which is the default, or local servers that "
+    "speak SQS, DynamoDB and S3.",
+)
 @click.option("--nodes", help="ID or ID=ROLE, by commas; `none` for a master without nodes.")
 @json_option
 def up(
-    name: str, driver: Literal["auto", "nspawn", "process"], nodes: str | None, as_json: bool
+    name: str,
+    driver: Literal["auto", "nspawn", "process"],
+    engine: EngineName | None,
+    nodes: str | None,
+    as_json: bool,
 ) -> None:
     """Bring up a Salt master and nodes, or what is missing of them.
 
@@ -57,8 +67,11 @@ def up(
       evctl lab up                                   a Salt master and the usual five nodes
       evctl lab up --driver process --name mine
       evctl lab up --nodes web-01=web
+      evctl lab up --engine aws                      on DynamoDB Local, ElasticMQ and an S3 server
     """
-    made, powered_on = operate.up(_root(name), name, driver, _wanted(nodes), _say)
+    made, powered_on = operate.up(
+        _root(name), name, driver, _wanted(nodes), _say, wanted_engine=engine
+    )
     _show(made, as_json, {"powered_on": powered_on})
     if not as_json:
         click.echo(f"next: evctl release --channel stable · undo: evctl lab down --name {name}")
@@ -193,7 +206,10 @@ def _show(shown: Lab, as_json: bool, more: dict[str, Any] | None = None) -> None
     if as_json:
         click.echo(json.dumps(state))
         return
-    click.echo(f"lab {shown.name} · driver {shown.driver} · master {shown.master_address}")
+    click.echo(
+        f"lab {shown.name} · driver {shown.driver} · engine {shown.engine}"
+        f" · master {shown.master_address}"
+    )
     for node_id, node in state["nodes"].items():
         glyph, word = ("●", "on") if node["on"] else ("○", "off")
         click.echo(f"  {glyph} {node_id:20} {node['role']:16} {node['address']:15} {word}")

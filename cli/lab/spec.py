@@ -13,6 +13,7 @@ from typing import Literal
 from cli.lab.errors import LabUsageError
 
 DriverName = Literal["nspawn", "process"]
+EngineName = Literal["embedded", "aws"]
 
 # The checkout that this lab rehearses: its states, its locks, and its build folder for caches.
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -42,12 +43,14 @@ class NodeSpec:
 
 @dataclass(frozen=True)
 class Lab:
-    """A lab's shape. Everything it writes lies below `root`, except sockets in `run`."""
+    """A lab's shape. Everything it writes lies below `root`, except sockets in `run`.
+    engine: what its event store runs on."""
 
     name: str
     root: Path
     driver: DriverName
     nodes: tuple[NodeSpec, ...] = ()
+    engine: EngineName = "embedded"
 
     @property
     def tag(self) -> str:
@@ -100,6 +103,17 @@ class Lab:
     def data(self) -> Path:
         """The embedded engines' files, which the lab's nodes share."""
         return self.root / "data"
+
+    @property
+    def engines(self) -> Path:
+        """The files of the local servers, in memory: a disk that is synced for each write of all
+        five nodes would be what a lab waits for."""
+        return Path(f"/dev/shm/evlab-{self.tag}")  # noqa: S108 - by tag, made in engines.start
+
+    @property
+    def store_settings(self) -> Path:
+        """Where the event store is, for those who read it from this machine."""
+        return self.root / "eventstore.yaml"
 
     def node_root(self, node_id: str) -> Path:
         return self.root / "nodes" / node_id
@@ -163,4 +177,10 @@ def load_lab(root: Path) -> Lab | None:
         return None
     record = json.loads(path.read_text())
     nodes = tuple(NodeSpec(**node) for node in record["nodes"])
-    return Lab(name=record["name"], root=root, driver=record["driver"], nodes=nodes)
+    return Lab(
+        name=record["name"],
+        root=root,
+        driver=record["driver"],
+        nodes=nodes,
+        engine=record["engine"],
+    )

@@ -12,6 +12,7 @@ from eventstore.errors import EngineUnavailable, SettingsError
 
 KEPT_S = 14 * 86_400  # the longest that SQS keeps a message
 PARTS_DAYS = 2  # of an upload that nobody has completed
+WARM_WRITES, WARM_READS = 4_000, 12_000  # of a new table, and the least that AWS takes
 RECEIVES_MAX = 20  # more than a processor's own attempts_max: it is what they can't bury
 
 
@@ -30,9 +31,19 @@ def create_queue(place: Place, retries: Retries) -> None:
     calls.close()
 
 
-def create_table(place: Place, retries: Retries) -> None:
-    """The table, on demand, and its TTL; returns when it can be used."""
+def create_table(
+    place: Place, retries: Retries, *, warm_writes: int = 0, warm_reads: int = 0
+) -> None:
+    """The table, on demand, and its TTL; returns when it can be used. warm_writes, warm_reads: how
+    many units a second it takes at once, where that is more than what AWS gives to any."""
     calls = Calls("dynamodb", place, retries)
+    warm: dict[str, Any] = {}
+    if warm_writes > WARM_WRITES or warm_reads > WARM_READS:
+        units = {
+            "WriteUnitsPerSecond": max(warm_writes, WARM_WRITES),
+            "ReadUnitsPerSecond": max(warm_reads, WARM_READS),
+        }
+        warm = {"WarmThroughput": units}
     with suppress(Unmet):  # it is there
         calls(
             "create_table",
@@ -40,6 +51,7 @@ def create_table(place: Place, retries: Retries) -> None:
             KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in KEYS.items()],
             AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in KEYS],
             BillingMode="PAY_PER_REQUEST",
+            **warm,
         )
     for last in calls.retries.tries():
         if calls("describe_table", TableName=place.name)["Table"]["TableStatus"] == "ACTIVE":

@@ -8,7 +8,7 @@
     window#<start>          version             how often what the window counts has changed
     changed                 <start>             a window that was not published since
     dead#<digit>            <pack id>#<index>   a dead letter; 0: a whole pack, n + 1: its event n
-    keys#<span>             <number>            client keys, in the order of their packs
+    keys#<span>[#<log>]     <number>            client keys, in the order of their packs: key_log.py
     part#<pk>#<sk>          <digest>#<number>   of this item's blob, which is too large for it
 
 A pack's minute is its id's own, so whoever has the id has the key.

@@ -48,7 +48,7 @@ class Placing:
         self._placement = placement
         self._has_expired = has_expired
 
-    def written(self, packs: Sequence[Enriched], keys: Mapping[int, bytes]) -> Segment | None:
+    def written(self, packs: Sequence[Enriched], keys: Mapping[str, bytes]) -> Segment | None:
         """Durable in a segment; None: they are to be items."""
         if self._segments is None or self._placement == "items" or not packs:
             return None

@@ -21,7 +21,7 @@ import orjson
 from eventstore.backends.aws import items
 from eventstore.backends.aws.calls import Unmet
 from eventstore.backends.aws.items import Head, head_key, head_of
-from eventstore.backends.aws.key_log import BySpan, KeyLog, by_span, encoded
+from eventstore.backends.aws.key_log import KeyLog
 from eventstore.backends.aws.place import Place
 from eventstore.backends.aws.placing import Placement, Placing
 from eventstore.backends.aws.retries import Retries
@@ -87,9 +87,11 @@ class DynamoStore:
             for pack_id, pack in by_id.items()
             if pack_id not in there or not there[pack_id].stored
         ]
-        keyed = by_span(new)
-        segment = self._placing.written(new, {span: encoded(one) for span, one in keyed.items()})
-        retries = self._retries(new, keyed, segment)
+        expires = max((self._expires(pack.pack_id) or 0 for pack in new), default=0) or None
+        parts = self._keys.parts(new, expires)
+        segment = self._placing.written(new, {part.pk: part.blob for part in parts})
+        again = self._keys.claim(parts, segment.keys if segment else {}, expires)
+        retries = {pack.pack_id: again.get(pack.pack_id, set()) for pack in new}
         versions = self._put_counts(new, retries)
         self._note_minutes(pack.pack_id for pack in new)
         # Those that were dead as a whole are no longer.
@@ -260,13 +262,6 @@ class DynamoStore:
             self._table.query(f"dead#{digit}", above=above, equal=equal) for digit in items.DIGITS
         ]
         return merge(*shards, key=lambda item: item.sk)
-
-    def _retries(
-        self, packs: Sequence[Enriched], keyed: BySpan, segment: Segment | None
-    ) -> dict[UUID, set[int]]:
-        expires = max((self._expires(pack.pack_id) or 0 for pack in packs), default=0)
-        again = self._keys.claim(keyed, segment.keys if segment else {}, expires or None)
-        return {pack.pack_id: again.get(pack.pack_id, set()) for pack in packs}
 
     def _put_counts(
         self, packs: Sequence[Enriched], retries: Mapping[UUID, set[int]]
