@@ -15,6 +15,7 @@ from cli.lab.errors import LabUsageError
 from cli.lab.spec import REPOSITORY, EngineName, Lab, load_lab
 
 LABS = REPOSITORY / "build" / "labs"
+FOLLOW_S = 1.0
 
 name_option = click.option("--name", default="default", show_default=True, help="Which lab.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -30,6 +31,7 @@ def lab() -> None:
       evctl lab up --nodes web-01=web       one more node, with the role `web`
       evctl lab shell collector-01 -- systemctl status 'ev-*'
       evctl lab kill collector-01           a power cut; `evctl lab up` turns it on again
+      evctl lab follow                      as many nodes as the autoscaler says
       evctl lab down                        leaves nothing behind
     """
 
@@ -121,6 +123,38 @@ def kill(name: str, node: str, as_json: bool) -> None:
     undo = f"evctl lab up --name {name}"
     said = {"name": name, "node": node, "on": False}
     click.echo(json.dumps(said) if as_json else f"{node} is off · undo: {undo}")
+
+
+@lab.command()
+@name_option
+@click.option("--once", is_flag=True, help="One step, then end.")
+@json_option
+def follow(name: str, once: bool, as_json: bool) -> None:
+    """Make the lab's nodes as many as its autoscaler says, until Ctrl-C.
+
+    What an Auto Scaling group does elsewhere: nodes come and become their role; others are drained,
+    and go with their keys. The lab needs a node of the role autoscaler.
+
+    \b
+    Examples:
+      evctl lab up --nodes autoscaler-01
+      evctl lab follow
+      evctl lab follow --name mine --once --json
+    """
+    from cli.lab import following
+
+    _existing(name)
+    follower = following.Follower(_root(name), name, _say)
+    try:
+        if once:
+            step = follower.step()
+            said = {"name": name, "come": step.come, "go": step.go}
+            told = [*(f"+ {one}" for one in step.come), *(f"- {one}" for one in step.go)]
+            click.echo(json.dumps(said) if as_json else "\n".join(told) or "as many as wanted")
+        else:
+            following.follow(follower, FOLLOW_S, _say)
+    finally:
+        follower.close()
 
 
 @lab.command()

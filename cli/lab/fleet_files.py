@@ -14,7 +14,7 @@ from cli.lab.spec import REPOSITORY, SERVICE_UID, SERVICE_USER, Lab
 
 KEY_NAME = "lab"
 WHEELS = REPOSITORY / "build/cache/wheels"
-STORE_ROLES = ("collector", "processor", "postprocessor")
+STORE_ROLES = ("collector", "processor", "postprocessor", "autoscaler")
 THIS_NODE = "{{ grains.id }}"  # Salt fills it in: pillar files are templates
 
 

@@ -27,7 +27,8 @@ SETTLE_S = 180.0
 
 class Driver(Protocol):
     """How nodes come to be. `place` writes what a node knows at its first boot; `power_off` is
-    a power cut, not a shutdown; `remove` takes away all but processes and files."""
+    a power cut, not a shutdown; `remove` takes away all but processes and files, `forget` the same
+    of one node that is off."""
 
     def prepare(self, lab: Lab, progress: Progress) -> None: ...
     def place(self, lab: Lab, node: NodeSpec, token: str) -> None: ...
@@ -36,6 +37,7 @@ class Driver(Protocol):
     def power_off(self, lab: Lab, node: NodeSpec) -> None: ...
     def inside(self, lab: Lab, node: NodeSpec, command: tuple[str, ...]) -> tuple[str, ...]: ...
     def remove(self, lab: Lab) -> None: ...
+    def forget(self, lab: Lab, node: NodeSpec) -> None: ...
 
 
 def driver_of(lab: Lab) -> Driver:
@@ -139,6 +141,24 @@ def down(root: Path, name: str) -> bool:
 def power_off(lab: Lab, node_id: str) -> None:
     """A power cut for one node."""
     driver_of(lab).power_off(lab, lab.node(node_id))
+
+
+def keep(lab: Lab) -> Lab:
+    """Write down what a lab consists of, for evctl and for its master."""
+    lab.save()
+    fleet_files.write(lab)
+    return lab
+
+
+def take_away(lab: Lab, node: NodeSpec) -> None:
+    """A node that is off the map: its power, its files and its key go."""
+    driver = driver_of(lab)
+    driver.power_off(lab, node)
+    driver.forget(lab, node)
+    if lab.node_root(node.id).exists():
+        shutil.rmtree(lab.node_root(node.id))
+    # Not by salt-key, which has every node of the fleet log in anew: this one's machine is gone.
+    (lab.master_root / "pki" / "minions" / node.id).unlink(missing_ok=True)
 
 
 def inside(lab: Lab, node_id: str, command: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -141,7 +142,7 @@ class Lab:
                 )
             if node_id not in nodes:
                 role = role or re.sub(r"-\d+$", "", node_id)
-                nodes[node_id] = NodeSpec(node_id, role, f"{self._subnet()}.{11 + len(nodes)}")
+                nodes[node_id] = NodeSpec(node_id, role, self._free_address(nodes.values()))
         if len(nodes) > NODES_MAX:
             raise LabUsageError(
                 f"a lab of {len(nodes)} nodes is too large",
@@ -149,6 +150,17 @@ class Lab:
                 next_step="name fewer nodes",
             )
         return replace(self, nodes=tuple(nodes.values()))
+
+    def _free_address(self, nodes: Collection[NodeSpec]) -> str:
+        taken = {node.address for node in nodes}
+        return next(
+            address
+            for number in range(11, 12 + len(nodes))
+            if (address := f"{self._subnet()}.{number}") not in taken
+        )
+
+    def without(self, node_id: str) -> Lab:
+        return replace(self, nodes=tuple(node for node in self.nodes if node.id != node_id))
 
     def save(self) -> None:
         record = asdict(self) | {"root": str(self.root)}

@@ -11,7 +11,7 @@ import pytest
 from tests.states.conftest import REPOSITORY, Call
 from tests.states.pillars import folder_pillar, node_pillar
 
-ROLES = ("collector", "processor", "postprocessor", "web")
+ROLES = ("collector", "processor", "postprocessor", "autoscaler", "web")
 
 
 def states(rendered: dict[str, Any]) -> dict[str, dict[str, Any]]:
