@@ -24,7 +24,14 @@ def _bounded(default: float, low: float, high: float) -> Any:
 
 
 # Engines that are not the embedded ones of `data` → the scheme of their URLs.
-ENGINES = {"queue": "sqs", "store": "dynamodb", "aggregates": "s3", "claims": "s3"}
+ENGINES = {
+    "queue": "sqs",
+    "store": "dynamodb",
+    "segments": "s3",
+    "aggregates": "s3",
+    "claims": "s3",
+}
+CHOICES = {"event_loop": ("uvloop", "asyncio"), "placement": ("auto", "items", "segments")}
 STATES = ("file:///", "s3://")  # what scaling_state begins with
 
 
@@ -35,6 +42,8 @@ class Settings:
     data: str = "file:///srv/eventstore"
     queue: str = ""
     store: str = ""
+    segments: str = ""
+    placement: Literal["auto", "items", "segments"] = "auto"
     aggregates: str = ""
     claims: str = ""
     endpoints: tuple[Endpoint, ...] = (Endpoint("/v1/events"),)
@@ -68,6 +77,7 @@ class Settings:
     claim_packs_max: int = _bounded(16, 1, 1000)
     attempts_max: int = _bounded(10, 1, 1000)
     poll_s: float = _bounded(0.05, 0.001, 10)
+    segment_linger_s: float = _bounded(2, 0, 60)
     fields: dict[str, str] = field(default_factory=dict)
     enrichments: tuple[str | dict[str, Any], ...] = (
         "user_agent",
@@ -92,6 +102,11 @@ class Settings:
     scaling_state: str = ""
     scaling_s: float = _bounded(15, 0.1, 3600)
     scaling_lease_s: float = _bounded(60, 0.5, 86400)
+
+    @property
+    def linger_s(self) -> float:
+        """How long packs wait for others to be stored with; 0: nothing is gained by that."""
+        return self.segment_linger_s if self.segments and self.placement != "items" else 0
 
 
 def load(path: Path) -> Settings:
@@ -122,6 +137,10 @@ def from_dict(document: object) -> Settings:
             raise SettingsError(f"{name}: {url!r}: expected {scheme}://<name>?region=<region>")
     if settings.spool and settings.spool != "none" and not settings.spool.startswith("/"):
         raise SettingsError(f"spool: {settings.spool!r}: expected /a/folder, or none")
+    if settings.segments and not settings.store:
+        raise SettingsError("segments: only a store of dynamodb:// has them: name one in store")
+    if settings.placement == "segments" and not settings.segments:
+        raise SettingsError("placement: segments: name their bucket: segments: s3://<name>/<path>")
     if settings.scaling_state and not settings.scaling_state.startswith(STATES):
         raise SettingsError(
             f"scaling_state: {settings.scaling_state!r}: expected file:///<folder>, or"
@@ -148,9 +167,9 @@ def _value(key: dataclasses.Field[Any], value: object) -> object:
     if key.name in TABLES:
         return TABLES[key.name](value)
     kind = type(key.default)
-    if key.name == "event_loop":
-        if value not in ("uvloop", "asyncio"):
-            raise SettingsError(f"event_loop: {value!r}: one of uvloop, asyncio")
+    if key.name in CHOICES:
+        if value not in CHOICES[key.name]:
+            raise SettingsError(f"{key.name}: {value!r}: one of {', '.join(CHOICES[key.name])}")
         return value
     if kind is str:
         if not isinstance(value, str) or not value:

@@ -6,11 +6,21 @@ Anything may raise EngineUnavailable; then nothing of the call is promised: a pa
 from eventstore.ports.aggregates import Aggregates, Generation
 from eventstore.ports.objects import Objects
 from eventstore.ports.queue import Depth, Lease, Packed, Queue, QueueLedger, Waiting
-from eventstore.ports.records import DeadLetter, Enriched, Noted, Partials, Stored, StoreLedger
+from eventstore.ports.records import (
+    ERASED,
+    DeadLetter,
+    Enriched,
+    Noted,
+    Partials,
+    Rewritten,
+    Stored,
+    StoreLedger,
+)
 from eventstore.ports.store import EventStore
 from eventstore.ports.way import NO_WAYS, Stage, Way
 
 __all__ = [
+    "ERASED",
     "NO_WAYS",
     "Aggregates",
     "DeadLetter",
@@ -25,6 +35,7 @@ __all__ = [
     "Partials",
     "Queue",
     "QueueLedger",
+    "Rewritten",
     "Stage",
     "StoreLedger",
     "Stored",

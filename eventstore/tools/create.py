@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace, settings: Settings) -> int:
-    """What is there stays as it is."""
+    """What is there stays as it is, but for rules of ours in a bucket's lifecycle."""
     for name, units in (("writes", given.warm_writes), ("reads", given.warm_reads)):
         if not 0 <= units <= UNITS_MAX:
             raise ValueError(f"--warm-{name} {units}: expected 0 to {UNITS_MAX}")
@@ -41,7 +41,8 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
 
 
 TOOL = Tool(
-    "Make the queue, table and buckets that the settings' URLs name; never changes what is there.",
+    "Make the queue, table and buckets that the settings' URLs name; never changes what is there,"
+    " but for its own rules in the buckets' lifecycles.",
     arguments,
     run,
     (

@@ -18,6 +18,7 @@ from eventstore.backends.aws import key_log
 from eventstore.backends.aws.create import create_table
 from eventstore.backends.aws.key_log import KEYS_A_LOG, LOGS_MAX, KeyLog, logs_for
 from eventstore.backends.aws.place import Place
+from eventstore.backends.aws.placing import Placing
 from eventstore.backends.aws.retries import Retries
 from eventstore.backends.aws.table import Table
 from eventstore.errors import EngineUnavailable
@@ -52,7 +53,12 @@ def opened(table: Table, monkeypatch: pytest.MonkeyPatch) -> Opened:
     """A processor's view of the logs; a span that follows one of eight keys is divided."""
     monkeypatch.setattr(key_log, "KEYS_A_LOG", 1)
     numbers = itertools.count(1)
-    return lambda: KeyLog(table, Retries(60, random=Random(next(numbers))))
+    placing = Placing(None, "items", lambda _: False)
+    return lambda: KeyLog(table, Retries(60, random=Random(next(numbers))), placing)
+
+
+def claim(log: KeyLog, packs: Sequence[Enriched]) -> dict[UUID, set[int]]:
+    return log.claim(log.parts(packs, None), {}, None)
 
 
 def pack(names: Sequence[str], span: int) -> Enriched:
@@ -77,26 +83,26 @@ def logs_of(table: Table, span: int) -> int:
 
 def test_a_span_is_divided_by_the_traffic_before_it_and_all_agree(table: Table, opened: Opened):
     log = opened()
-    log.claim([pack(NAMES[:8], 0)], None)
-    assert log.claim([one := pack(NAMES, 1)], None) == {one.pack_id: set()}
+    claim(log, [pack(NAMES[:8], 0)])
+    assert claim(log, [one := pack(NAMES, 1)]) == {one.pack_id: set()}
     assert (logs_of(table, 0), logs_of(table, 1)) == (1, 8)
     used = [number for number in range(8) if list(table.query(_pk(1, number)))]
     assert used == list(range(8))
     other = opened()  # it has seen no traffic at all
-    assert other.claim([again := pack(NAMES, 1)], None) == {again.pack_id: set(range(60))}
-    assert other.claim([one], None) == {one.pack_id: set()}
+    assert claim(other, [again := pack(NAMES, 1)]) == {again.pack_id: set(range(60))}
+    assert claim(other, [one]) == {one.pack_id: set()}
 
 
 def test_a_log_from_before_spans_were_divided_is_read_on(table: Table, opened: Opened):
     log = opened()
     first = pack(NAMES[:5], 1)
-    log.claim([first], None)
+    claim(log, [first])
     (_, entry) = table.query("keys#1")
     table.write([key_log.Item("keys#1", "0000000000", {}, entry.blob)], [entry.key])
     later = opened()
-    later.claim([pack(NAMES[:8], 0)], None)
-    assert later.claim([again := pack(NAMES, 1)], None) == {again.pack_id: set(range(5))}
-    assert later.claim([first], None) == {first.pack_id: set()}
+    claim(later, [pack(NAMES[:8], 0)])
+    assert claim(later, [again := pack(NAMES, 1)]) == {again.pack_id: set(range(5))}
+    assert claim(later, [first]) == {first.pack_id: set()}
     assert not list(table.query(_pk(1, 1)))
 
 
@@ -107,7 +113,7 @@ def test_a_claim_that_is_cut_short_between_logs_is_ended_by_the_next(
     put_if = table.put_if
     for cut, span in enumerate(range(1, 10)):
         seen = opened()
-        seen.claim([pack(NAMES[:8], 0)], None)
+        claim(seen, [pack(NAMES[:8], 0)])
         left = itertools.count(cut + 1, -1)  # the span's opening too
 
         def cut_short(*arguments: Any, left: Iterator[int] = left) -> None:
@@ -118,29 +124,29 @@ def test_a_claim_that_is_cut_short_between_logs_is_ended_by_the_next(
         one, other = pack(NAMES, span), pack(list(reversed(NAMES)), span)
         monkeypatch.setattr(table, "put_if", cut_short)
         with suppress(EngineUnavailable):
-            seen.claim([one], None)
+            claim(seen, [one])
         monkeypatch.undo()
         monkeypatch.setattr(key_log, "KEYS_A_LOG", 1)
-        between = opened().claim([other], None)
-        after = opened().claim([one], None) | between
+        between = claim(opened(), [other])
+        after = claim(opened(), [one]) | between
         seen_once = first_seen([one, other], after)
         assert set(seen_once.values()) == {1}
         assert len(seen_once) == len(NAMES)
         # Whoever comes again finds the same.
-        assert opened().claim([one, other], None) == after
+        assert claim(opened(), [one, other]) == after
 
 
 def test_of_many_processors_with_the_same_keys_one_is_first_with_each(opened: Opened):
-    opened().claim([pack(NAMES[:8], 0)], None)
+    claim(opened(), [pack(NAMES[:8], 0)])
     random = Random(7)
     packs = [pack(random.sample(NAMES, len(NAMES)), 1) for _ in range(12)]
 
     def processor(some: Sequence[Enriched]) -> dict[UUID, set[int]]:
         log = opened()
-        log.claim([pack(NAMES[:8], 0)], None)
+        claim(log, [pack(NAMES[:8], 0)])
         found: dict[UUID, set[int]] = {}
         for one in some:
-            found |= log.claim([one], None)
+            found |= claim(log, [one])
         return found
 
     with ThreadPoolExecutor(4) as processors:
@@ -158,11 +164,11 @@ def test_what_is_kept_in_memory_is_bounded_by_keys_too(
     log = opened()
     packs = [pack(NAMES, span) for span in range(4)]
     for one in packs:
-        assert log.claim([one], None) == {one.pack_id: set()}
+        assert claim(log, [one]) == {one.pack_id: set()}
         assert len(log._spans) == 1
-    assert log.claim(packs, None) == {one.pack_id: set() for one in packs}
+    assert claim(log, packs) == {one.pack_id: set() for one in packs}
     again = pack(NAMES, 0)
-    assert log.claim([again], None) == {again.pack_id: set(range(len(NAMES)))}
+    assert claim(log, [again]) == {again.pack_id: set(range(len(NAMES)))}
 
 
 def _pk(span: int, log: int) -> str:

@@ -34,6 +34,7 @@ UNMET = {
     "ResourceInUseException",
     "412",
 }
+MISSING = {"NoSuchKey", "NoSuchLifecycleConfiguration"}
 THROTTLED = {
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
@@ -83,7 +84,7 @@ class Unmet(Exception):
 
 
 class Missing(Exception):
-    """The object that was asked for is not there."""
+    """What was asked for is not there."""
 
 
 class Calls:
@@ -119,7 +120,7 @@ class Calls:
                 code = code_of(error)
                 if code in UNMET or _only_unmet(error):
                     raise Unmet(code) from error
-                if code == "NoSuchKey":
+                if code in MISSING:
                     raise Missing(code) from error
                 if last or not _passes(error):
                     raise refusal(self.place, operation, error) from error

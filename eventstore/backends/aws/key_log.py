@@ -2,7 +2,8 @@
 
 An entry of a log is written only if its number is free, so that all see the same entries in the
 same order, and the first event with a key is the same for all, for ever. A pack that comes again
-finds its own entries, and so what was hidden of it before.
+finds its own entries, and so what was hidden of it before. Where packs are in a segment, an entry
+refers to the keys there, and may have packs that the log has already: their first entry counts.
 
 One partition of DynamoDB takes some 50,000 keys a second, so a span of heavy traffic is divided:
 each key has one log, by its own bits. Whoever comes first to a span says in the first entry into
@@ -15,6 +16,7 @@ event.
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from uuid import UUID
 
@@ -22,7 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from eventstore.backends.aws.calls import Unmet
+from eventstore.backends.aws.placing import Placing
 from eventstore.backends.aws.retries import Retries
+from eventstore.backends.aws.segments import Extent
 from eventstore.backends.aws.table import Item, Table
 from eventstore.backends.sorted_keys import Int64s, SortedKeys
 from eventstore.errors import EngineUnavailable
@@ -32,6 +36,7 @@ SPANS_KEPT = 64  # in memory; others are read again
 KEYS_KEPT = 10_000_000  # of them all: 16 bytes each
 KEYS_A_LOG = 150_000  # of ten seconds: a quarter of what a partition takes
 LOGS_MAX = 32
+AT = "keys_at"  # where in a segment an entry's keys are
 LOGS = "logs"  # into how many its span is divided: in the first entry of the first
 FREE = "attribute_not_exists(pk)"
 KEY_BYTES = 16
@@ -61,36 +66,52 @@ class _Log:
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """What packs add to one log of a span."""
 
     pk: str
     log: _Log
     packs: Mapping[UUID, Keyed]
 
+    @cached_property
+    def blob(self) -> bytes:
+        return _encoded(self.packs)
+
 
 class KeyLog:
     """claim() is exact, whoever else claims at the same time."""
 
-    def __init__(self, table: Table, retries: Retries) -> None:
+    def __init__(self, table: Table, retries: Retries, placing: Placing) -> None:
         self._table = table
         self._retries = retries
+        self._placing = placing
         self._spans: OrderedDict[int, list[_Log]] = OrderedDict()
 
-    def claim(self, packs: Sequence[Enriched], expires_at_s: int | None) -> dict[UUID, set[int]]:
-        """Of each pack, the events whose client sent them before."""
-        again: dict[UUID, set[int]] = {pack.pack_id: set() for pack in packs}
+    def parts(self, packs: Sequence[Enriched], expires_at_s: int | None) -> list[Part]:
+        """What they add to which logs."""
         keyed = [(pack, places) for pack in packs if len(places := _places(pack))]
         if not keyed:
-            return again
+            return []
         of_span = np.concatenate([pack.key_spans[places] for pack, places in keyed])
         spans = self._opened(np.unique(of_span).tolist(), expires_at_s)
-        parts = list(_divided(keyed, of_span, spans))
-        self._table.at_once(lambda part: self._complete(part, expires_at_s), parts)
+        for span, logs in spans.items():
+            self._spans[span] = logs
+            self._spans.move_to_end(span)
+        return list(_divided(keyed, of_span, spans))
+
+    def claim(
+        self, parts: Sequence[Part], placed: Mapping[str, Extent], expires_at_s: int | None
+    ) -> dict[UUID, set[int]]:
+        """Of each pack, the events whose client sent them before. placed: where in a segment the
+        parts are, by their pk."""
+        self._table.at_once(
+            lambda part: self._complete(part, placed.get(part.pk), expires_at_s), parts
+        )
+        again: dict[UUID, set[int]] = {}
         for part in parts:
             for pack_id in part.packs:
-                again[pack_id] |= part.log.retries[pack_id]
-        self._keep(spans)
+                again.setdefault(pack_id, set()).update(part.log.retries[pack_id])
+        self._forget()
         return again
 
     def _opened(self, spans: Sequence[int], expires_at_s: int | None) -> dict[int, list[_Log]]:
@@ -119,35 +140,37 @@ class KeyLog:
         """How many keys the largest span has that is known here."""
         return max(map(_keys, self._spans.values()), default=0)
 
-    def _complete(self, part: _Part, expires_at_s: int | None) -> None:
+    def _complete(self, part: Part, at: Extent | None, expires_at_s: int | None) -> None:
         """Until all of these are in the log, and it is read up to them."""
         pk, log = part.pk, part.log
         for last in self._retries.tries():
             missing = {one: keyed for one, keyed in part.packs.items() if one not in log.retries}
             if missing:
                 for item in self._table.query(pk, above=_sk(log.entries - 1)):
-                    log.add(int(item.sk), _decoded(item.blob))
+                    log.add(int(item.sk), _decoded(self._placing.blob(item, AT)))
                 missing = {one: keyed for one, keyed in missing.items() if one not in log.retries}
             if not missing:
                 return
-            number = log.entries
+            number, added = log.entries, part.packs if at else missing
+            blob = part.blob if len(missing) == len(part.packs) else _encoded(missing)
+            entry = Item(pk, _sk(number), {}, blob, expires_at_s)
+            if at is not None:
+                self._placing.check_fresh(at)
+                entry = Item(pk, _sk(number), {AT: at.to_text()}, b"", expires_at_s)
             try:
-                entry = Item(pk, _sk(number), {}, _encoded(missing), expires_at_s)
                 self._table.put_if(entry, FREE)
             except Unmet:  # another was quicker, or this one was, and its answer got lost
                 if last:
                     break
                 continue
-            log.add(number, missing)
+            log.add(number, added)
             return
         raise EngineUnavailable(
             f"{self._table.place.url}: others keep writing to the log {pk}; try again"
         )
 
-    def _keep(self, spans: Mapping[int, list[_Log]]) -> None:
-        for span, logs in spans.items():
-            self._spans[span] = logs
-            self._spans.move_to_end(span)
+    def _forget(self) -> None:
+        """Spans beyond what is kept."""
         kept = sum(map(_keys, self._spans.values()))
         while len(self._spans) > SPANS_KEPT or (kept > KEYS_KEPT and len(self._spans) > 1):
             kept -= _keys(self._spans.popitem(last=False)[1])
@@ -171,7 +194,7 @@ def _divided(
     keyed: Sequence[tuple[Enriched, npt.NDArray[np.intp]]],
     of_span: Int64s,
     spans: Mapping[int, Sequence[_Log]],
-) -> Iterator[_Part]:
+) -> Iterator[Part]:
     """For each log that something is added to. of_span: of each place of each pack, in order."""
     ids = [pack.pack_id for pack, _ in keyed]
     of_pack = np.repeat(np.arange(len(keyed)), [len(places) for _, places in keyed])
@@ -184,7 +207,7 @@ def _divided(
             chosen = there[of_log == number]
             packs = of_pack[chosen]
             edges = [0, *(np.flatnonzero(np.diff(packs)) + 1).tolist(), len(chosen)]
-            yield _Part(
+            yield Part(
                 _pk(span, number),
                 logs[number],
                 {

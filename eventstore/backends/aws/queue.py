@@ -88,11 +88,19 @@ class SqsQueue:
         self.put(packs)
 
     def claim(
-        self, packs_max: int, lease_s: float, *, node: str = "", release: str = ""
+        self,
+        packs_max: int,
+        lease_s: float,
+        *,
+        wait_s: float | None = None,
+        node: str = "",
+        release: str = "",
     ) -> list[Lease]:
         self._check_in_flight()
         leases: list[Lease] = []
-        left, wait_s = packs_max, self._long_poll_s
+        left, poll_s = packs_max, self._long_poll_s
+        if wait_s is not None:
+            poll_s = min(poll_s, round(wait_s))  # SQS waits for whole seconds
         while left > 0:  # ends: left shrinks, or nothing more is there
             wanted = min(left, BATCH_MAX)
             received = self._calls(
@@ -100,7 +108,7 @@ class SqsQueue:
                 QueueUrl=self._url,
                 MaxNumberOfMessages=wanted,
                 VisibilityTimeout=_visibility_s(lease_s),
-                WaitTimeSeconds=wait_s,
+                WaitTimeSeconds=poll_s,
                 MessageAttributeNames=[PACK],
                 MessageSystemAttributeNames=[RECEIVES],
             ).get("Messages", [])
@@ -111,7 +119,7 @@ class SqsQueue:
                     log.error("message %s is left alone: %s", message.get("MessageId"), error)
             if len(received) < wanted:
                 break
-            left, wait_s = left - wanted, 0
+            left, poll_s = left - wanted, 0
         return leases
 
     def extend(self, leases: Collection[Lease], lease_s: float) -> list[Lease]:
