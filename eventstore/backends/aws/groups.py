@@ -54,6 +54,8 @@ class Groups:
     def set_desired(self, desired: Mapping[str, int]) -> None:
         """Within each group's own bounds, which are not the autoscaler's to change."""
         for role, group in self._groups().items():
+            if role not in desired:
+                continue
             wanted = min(max(desired[role], group["MinSize"]), group["MaxSize"])
             if wanted != desired[role]:
                 log.warning("%s: %d wanted, its group has %d", role, desired[role], wanted)
