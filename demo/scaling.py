@@ -36,10 +36,10 @@ from eventstore.query.read import open_reader
 LAB = "scaling"
 FOLDER = REPOSITORY / "build/demo-scaling"
 NODES = "collector-01,processor-01,postprocessor-01,autoscaler-01"
-# A step that asks somebody else, and waits five milliseconds for each answer: what a processor can
+# A step that asks somebody else, and waits thirty milliseconds for each answer: what a processor can
 # do is bounded, and not by the cores that the lab's nodes share.
 WAITS = "eventstore/waits.py"
-WAIT_S = 0.005
+WAIT_S = 0.03
 STEP = f'''\
 """Planted: a transform that waits for somebody else."""
 
@@ -50,7 +50,7 @@ def wait(event):
     time.sleep({WAIT_S})
     return event
 '''
-RATE = 34.0  # requests a second, of 2.7 events: not half of what one processor can do
+RATE = 5.0  # requests a second, of 2.7 events: not half of what one processor can do
 SETTINGS = {
     "processor": {"transforms": ["eventstore.waits:wait"]},
     "autoscaler": {
