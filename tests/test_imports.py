@@ -29,7 +29,7 @@ PLACES = {
         "bench/glue.py",
     ),
     "boto3": ("artifacts/objects_s3.py", "eventstore/backends/aws/*"),
-    "botocore": ("artifacts/objects_s3.py", "eventstore/backends/aws/*"),
+    "botocore": ("artifacts/objects_s3.py", "eventstore/backends/aws/*", "bench/aws_role.py"),
     "click": ("cli/*",),
     "salt": ("salt/*", "cli/salt_client*", "cli/salt_master*", "cli/lab/*"),
 }
