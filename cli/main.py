@@ -37,6 +37,7 @@ COMMANDS = {
     "lock": ("cli.commands.lock", "Let no rollout begin on nodes; which are locked."),
     "unlock": ("cli.commands.unlock", "Let rollouts begin on them again."),
     "lab": ("cli.commands.lab", "A fleet of real nodes on this machine."),
+    "aws": ("cli.commands.aws", "An environment in AWS: plan, make and destroy it; its bill."),
     "key": ("cli.commands.key", "Keys that sign releases."),
     "explain": (
         "cli.commands.explain",

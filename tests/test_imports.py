@@ -27,8 +27,8 @@ PLACES = {
         "demo/*",
         "bench/glue.py",
     ),
-    "boto3": ("artifacts/objects_s3.py", "eventstore/backends/aws/*"),
-    "botocore": ("artifacts/objects_s3.py", "eventstore/backends/aws/*"),
+    "boto3": ("artifacts/objects_s3.py", "cli/aws/account.py", "eventstore/backends/aws/*"),
+    "botocore": ("artifacts/objects_s3.py", "cli/aws/account.py", "eventstore/backends/aws/*"),
     "click": ("cli/*",),
     "salt": ("salt/*", "cli/salt_client*", "cli/salt_master*", "cli/lab/*"),
 }

@@ -12,6 +12,7 @@ import pytest
 
 from tests import s3server
 from tests.aws.fetch import folder_of
+from tests.server_venv import installed
 from tests.serving import free_port, serving
 
 REGION = "eu-central-1"
@@ -80,6 +81,17 @@ def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An S3 server's endpoint, with no buckets."""
     with s3server.running(tmp_path_factory.mktemp("s3") / "log") as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint of EC2, Auto Scaling, CloudWatch and STS, all of them one server's."""
+    server, home, port = installed("moto"), tmp_path_factory.mktemp("moto"), free_port()
+    command = (server / "bin/moto_server", "-H", "127.0.0.1", "-p", str(port))
+    with serving(
+        "moto", command, _environment(home), port=port, log=home / "log", start_s=START_S
+    ) as endpoint:
         yield endpoint
 
 
