@@ -101,7 +101,7 @@ class Account:
         except ClientError as error:
             code = code_of(error)
             if ABSENT.fullmatch(code):
-                raise Absent(code) from error
+                raise Absent(_said(error)) from error
             raise _refusal(what, code, error) from error
         except (NoCredentialsError, PartialCredentialsError) as error:
             raise AwsNotAllowed(what, why=str(error), next_step=MEND_KEYS) from error
@@ -120,12 +120,16 @@ class Account:
 
 
 def _refusal(what: str, code: str, error: ClientError) -> EvctlError:
-    said = error.response.get("Error", {}).get("Message") or "no more was said"
-    why = f"{code}: {' '.join(said.split())}"
+    why = _said(error)
     if code in NOT_ALLOWED:
         return AwsNotAllowed(what, why=why, next_step=NOT_ALLOWED[code])
     mend = REFUSED.get(code, "mend what it names; then evctl aws plan")
     return AwsRefused(what, why=why, next_step=mend)
+
+
+def _said(error: ClientError) -> str:
+    said = error.response.get("Error", {}).get("Message") or "no more was said"
+    return f"{code_of(error)}: {' '.join(said.split())}"
 
 
 def code_of(error: ClientError) -> str:

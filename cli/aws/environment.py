@@ -1,25 +1,13 @@
-"""aws/<env>.yaml: what an environment is made of. docs/aws/README.md has its keys.
+"""What an environment is made of, as its file says it: environment_file.py reads that.
 
 Everything is called <app>-<env>-<name> in AWS, so that two environments share an account.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from pathlib import Path
-from typing import Any, NoReturn, TypeVar
-
-import yaml
-
-from cli.aws.errors import EnvironmentFileError
-
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", re.ASCII)
-_NAME_CHARS_MAX = 63  # a bucket's; all other kinds may have longer ones
-_KINDS = {"S", "N", "B"}
-Read = TypeVar("Read")
+from dataclasses import MISSING, dataclass, field
+from typing import Any
 
 
 def _number(low: int, high: int, default: Any = MISSING) -> Any:
@@ -62,16 +50,45 @@ class Bucket:
 
 
 @dataclass(frozen=True)
+class Group:
+    """The nodes of one role: a launch template and an auto scaling group. instance_profile: its
+    name; whoever may makes it, with the role's policy. drain_s: what a node has before it goes.
+    install: shell commands for an image that has no Salt in /opt/salt yet."""
+
+    image: str
+    instance: str
+    instance_profile: str
+    subnets: tuple[str, ...]
+    security_groups: tuple[str, ...]
+    min: int = _number(0, 10_000)
+    max: int = _number(0, 10_000)
+    drain_s: int = _number(30, 7200, 300)
+    install: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """For every queue and table. notify: ARNs of SNS topics that hear of them."""
+
+    queue_age_s: int = _number(1, 1_209_600, 300)
+    notify: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Environment:
-    """One environment. account: the only one in which it may be made."""
+    """One environment. account: the only one in which it may be made. master: the Salt master's
+    address, as the nodes of `groups` reach it; groups: by role."""
 
     app: str
     env: str
     region: str
     account: str | None = None
+    master: str | None = None
     queues: Mapping[str, Queue] = field(default_factory=dict)
     tables: Mapping[str, Table] = field(default_factory=dict)
     buckets: Mapping[str, Bucket] = field(default_factory=dict)
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    alarms: Alarms | None = None
 
     @property
     def prefix(self) -> str:
@@ -81,120 +98,3 @@ class Environment:
     def tags(self) -> dict[str, str]:
         """What all that is made for it bears."""
         return {"evctl-app": self.app, "evctl-env": self.env}
-
-
-def load_environment(env: str, path: Path) -> Environment:
-    """EnvironmentFileError names the file, the key, and what it should be."""
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise EnvironmentFileError(
-            f"{path} can't be read",
-            why=error.strerror or str(error),
-            next_step="write it, as docs/aws/README.md shows; or name another with --file",
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise EnvironmentFileError(
-            f"{path} is no YAML", why=" ".join(str(error).split()), next_step="mend the file"
-        ) from error
-    return _Reader(path).environment(env, raw)
-
-
-class _Reader:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def environment(self, env: str, raw: Any) -> Environment:
-        if isinstance(raw, dict) and "env" in raw:
-            self._wrong("env", "is no key: --env says it")
-        read = self._read(Environment, {**self._mapping(raw, "the file"), "env": env}, "")
-        for kind, names in (
-            ("queues", read.queues),
-            ("tables", read.tables),
-            ("buckets", read.buckets),
-        ):
-            for name in names:
-                self._check_name(f"{kind}.{name}", f"{read.prefix}{name}")
-        self._check_name("app", read.app)
-        self._check_name("--env", read.env)
-        if read.account is not None and not re.fullmatch(r"\d{12}", read.account):
-            self._wrong("account", "must be twelve digits, in quotes")
-        for name, table in read.tables.items():
-            self._check_table(f"tables.{name}", table)
-        return read
-
-    def _check_name(self, where: str, name: str) -> None:
-        if not _NAME.fullmatch(name) or len(name) > _NAME_CHARS_MAX:
-            self._wrong(
-                where,
-                f"makes the name {name!r}: small letters, digits and -, at most {_NAME_CHARS_MAX}"
-                " characters",
-            )
-
-    def _check_table(self, where: str, table: Table) -> None:
-        if len(table.key) not in (1, 2) or not set(table.key.values()) <= _KINDS:
-            self._wrong(f"{where}.key", "must have one or two names, each S, N or B")
-        if table.warm and table.provisioned:
-            self._wrong(where, "is on demand (warm) or provisioned, not both")
-
-    def _read(self, kind: type[Read], raw: Any, where: str) -> Read:
-        """A dataclass from a mapping, by its fields' types. None: as if it were empty."""
-        given = self._mapping({} if raw is None else raw, where or "the file")
-        known = {one.name: one for one in fields(kind)}  # type: ignore[arg-type]  # it is one
-        prefix = f"{where}." if where else ""
-        for key in given:
-            if key not in known:
-                near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
-                self._wrong(f"{prefix}{key}", "isn't a key", f"did you mean `{near[0]}`?")
-        values = {}
-        for name, one in known.items():
-            if name in given:
-                values[name] = self._value(one, given[name], f"{prefix}{name}")
-            elif one.default is MISSING and one.default_factory is MISSING:
-                self._wrong(f"{prefix}{name}", "is missing")
-        return kind(**values)
-
-    def _value(self, one: Any, raw: Any, where: str) -> Any:
-        if one.type in _PARTS:
-            return {
-                str(name): self._read(_PARTS[one.type], part, f"{where}.{name}")
-                for name, part in self._mapping(raw, where).items()
-            }
-        if one.type == "Units | None":
-            return self._read(Units, raw, where)
-        if one.type == "int":
-            return self._integer(raw, where, *one.metadata["bounds"])
-        if one.type == "Mapping[str, int]":
-            days = self._mapping(raw, where)
-            return {str(key): self._integer(days[key], f"{where}.{key}", 1, 36_500) for key in days}
-        if one.type == "Mapping[str, str]":
-            return {
-                str(key): self._text(text, f"{where}.{key}")
-                for key, text in self._mapping(raw, where).items()
-            }
-        return self._text(raw, where)
-
-    def _mapping(self, raw: Any, where: str) -> dict[Any, Any]:
-        if not isinstance(raw, dict):
-            self._wrong(where, "must be keys with values")
-        return raw
-
-    def _integer(self, raw: Any, where: str, low: int, high: int) -> int:
-        if not isinstance(raw, int) or isinstance(raw, bool) or not low <= raw <= high:
-            self._wrong(where, f"must be a whole number from {low} to {high}")
-        return raw
-
-    def _text(self, raw: Any, where: str) -> str:
-        if not isinstance(raw, str) or not raw:
-            self._wrong(where, "must be a text (in quotes, if it looks like a number)")
-        return raw
-
-    def _wrong(self, where: str, why: str, next_step: str = "mend the file") -> NoReturn:
-        raise EnvironmentFileError(f"{self._path}: {where} {why}", next_step=next_step)
-
-
-_PARTS: dict[str, type[Any]] = {
-    "Mapping[str, Queue]": Queue,
-    "Mapping[str, Table]": Table,
-    "Mapping[str, Bucket]": Bucket,
-}

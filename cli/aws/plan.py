@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from cli.aws import buckets, queues, tables
+from cli.aws import alarms, buckets, groups, queues, tables, templates
 from cli.aws.account import Absent, Account
 from cli.aws.change import Change, Resource, compare
 from cli.aws.environment import Environment
-from cli.aws.errors import AwsNotAllowed, StillHolds
+from cli.aws.errors import AwsNotAllowed, AwsRefused, StillHolds
 from cli.aws.kind import Kind
 
 Told = Callable[[Change], None]
@@ -21,6 +21,9 @@ WANTED: dict[str, tuple[Callable[[Environment], list[Resource]], type[Kind]]] = 
     queues.KIND: (queues.wanted, queues.Queues),
     tables.KIND: (tables.wanted, tables.Tables),
     buckets.KIND: (buckets.wanted, buckets.Buckets),
+    templates.KIND: (templates.wanted, templates.Templates),
+    groups.KIND: (groups.wanted, groups.Groups),
+    alarms.KIND: (alarms.wanted, alarms.Alarms),
 }
 
 
@@ -63,10 +66,17 @@ class Plan:
         wanted = {(one.kind, one.name): one for one in self._wanted}
         for change in self.pending():
             kind, resource = self._kinds[change.kind], wanted[change.kind, change.name]
-            if change.action == "create":
-                kind.create(resource)
-            else:
-                kind.change(resource, change.after)
+            try:
+                if change.action == "create":
+                    kind.create(resource)
+                else:
+                    kind.change(resource, change.after)
+            except Absent as error:
+                raise AwsRefused(
+                    f"{change.kind} {change.name} names what isn't there",
+                    why=str(error),
+                    next_step="mend the file, or make that; then evctl aws apply goes on",
+                ) from error
             tell(change)
 
     def doomed(self, with_data: Collection[str]) -> list[Doomed]:

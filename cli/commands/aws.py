@@ -12,6 +12,7 @@ from cli.output import GOOD, NOTE, Output, json_option, yes_option
 if TYPE_CHECKING:
     from cli.aws.change import Change
     from cli.aws.plan import Plan
+    from cli.aws.price import Line, Price
 
 _MARKS = {"create": "+", "change": "~", "keep": "=", "extra": "?"}
 
@@ -32,7 +33,6 @@ def aws() -> None:
     Examples:
       evctl aws plan --env prod        what would be made or changed, and what it costs a month
       evctl aws apply --env prod
-      evctl aws bill --last 1h         what the nodes have consumed, in dollars
     """
 
 
@@ -136,7 +136,7 @@ def destroy(
 
 def _planned(env: str, file: Path | None) -> Plan:
     from cli.aws.account import Account
-    from cli.aws.environment import load_environment
+    from cli.aws.environment_file import load_environment
     from cli.aws.plan import Plan
 
     described = load_environment(env, file or Path("aws") / f"{env}.yaml")
@@ -149,6 +149,24 @@ def _show(planned: Plan) -> None:
     for change in planned.changes:
         for line in _lines(change):
             click.echo(line)
+    price = _price(planned)
+    for one in price.lines:
+        click.echo(f"  $ {_dollars(one):21} a month  {one.what}")
+    click.echo(f"  $ {_dollars(price):21} a month, by {price.said}")
+    for what in price.not_counted:
+        click.echo(f"    not counted: {what}")
+
+
+def _price(planned: Plan) -> Price:
+    from cli.aws.price import price_of
+    from scaling.prices import load
+
+    return price_of(planned.env, load())
+
+
+def _dollars(cost: Line | Price) -> str:
+    least, most = f"{cost.least:,.2f}", f"{cost.most:,.2f}"
+    return least if least == most else f"{least} to {most}"
 
 
 def _lines(change: Change) -> list[str]:
@@ -157,11 +175,13 @@ def _lines(change: Change) -> list[str]:
     head = f"  {_MARKS[change.action]} {change.kind:8} {change.name}"
     if change.action == "extra":
         return [f"{head}  not in the file; apply leaves it, destroy deletes it"]
-    lines = [head]
-    for key, after in change.after.items():
-        before = f"{shown(change.before[key])} → " if change.action == "change" else ""
-        lines.append(f"             {key}: {before}{shown(after)}")
-    return lines
+    if change.action == "create":
+        said = " · ".join(f"{key} {shown(value)}" for key, value in change.after.items())
+        return [head, f"             {said}"]
+    return [head] + [
+        f"             {key} {shown(change.before[key])} → {shown(after)}"
+        for key, after in change.after.items()
+    ]
 
 
 def _told(output: Output, change: Change) -> None:
@@ -176,4 +196,5 @@ def _json(planned: Plan) -> dict[str, Any]:
         "region": planned.env.region,
         "account": planned.account_id,
         "changes": [one.to_json() for one in planned.changes],
+        "price": _price(planned).to_json(),
     }
