@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from tests import s3server
+from tests.aws import shop as shops
 from tests.aws.fetch import folder_of
+from tests.aws.refusing import Refusing
 from tests.server_venv import installed
 from tests.serving import free_port, serving
 
-REGION = "eu-central-1"
+REGION = shops.REGION
 START_S = 90.0  # a virtual machine of Java, on a busy one
 QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 ELASTICMQ = """
@@ -95,6 +99,24 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield endpoint
 
 
+@pytest.fixture
+def refusing() -> Iterator[Callable[[str, int], str]]:
+    """An endpoint that answers everything with one error."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(code: str, status: int) -> str:
+        handler = type("Handler", (Refusing,), {"code": code, "status": status})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.fixture(autouse=True)
 def credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """boto3's usual chain, and nothing of this machine's own."""
@@ -111,3 +133,27 @@ def credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def new_name() -> Callable[[str], str]:
     """A name that nothing on the engines has yet: they are shared by all tests."""
     return lambda kind: f"{kind}-{uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def endpoints(sqs: str, dynamodb: str, s3: str, moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a user says them: botocore reads these by itself."""
+    for service, endpoint in (
+        ("SQS", sqs),
+        ("DYNAMODB", dynamodb),
+        ("S3", s3),
+        *((one, moto) for one in ("STS", "EC2", "AUTO_SCALING", "CLOUDWATCH")),
+    ):
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", endpoint)
+
+
+@pytest.fixture
+def shop(
+    endpoints: None,
+    tmp_path: Path,
+    new_name: Callable[[str], str],
+    capsys: pytest.CaptureFixture[str],
+) -> shops.Shop:
+    shop = shops.Shop(new_name("shop"), tmp_path / "test.yaml", capsys)
+    shop.write()
+    return shop

@@ -2,83 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import boto3
 import pytest
-import yaml
 
-from cli.main import run
-from tests.aws.conftest import REGION
-
-SHOP = {
-    "region": REGION,
-    "queues": {"packs": {}},
-    "tables": {"events": {"ttl": "expires_at", "warm": {"reads": 12_000, "writes": 40_000}}},
-    "buckets": {"store": {"expires": {"claims/": 15}}},
-}
-
-
-@dataclass
-class Shop:
-    """An environment `test` of an app with a name of its own."""
-
-    app: str
-    file: Path
-    capsys: pytest.CaptureFixture[str]
-
-    def write(self, **differs: Any) -> None:
-        self.file.write_text(yaml.safe_dump({"app": self.app, **SHOP, **differs}))
-
-    def evctl(self, command: str, *more: str) -> tuple[int, dict[str, Any]]:
-        """Exit code, and what it says as JSON."""
-        words = ("aws", command, "--env", "test", "--file", str(self.file), *more, "--json")
-        code = run(list(words))
-        return code, json.loads(self.capsys.readouterr().out.splitlines()[-1])
-
-    def apply(self) -> list[tuple[str, str, str]]:
-        code, said = self.evctl("apply", "--yes")
-        assert code == 0, said
-        return [(one["action"], one["kind"], one["name"]) for one in said["changes"]]
-
-    def refused(self, command: str = "plan", *more: str) -> dict[str, str]:
-        code, said = self.evctl(command, *more)
-        assert code == int(said["error"]["exit"])
-        assert "\n" not in "".join(said["error"].values())
-        assert said["error"]["next"]
-        error: dict[str, str] = said["error"]
-        return error
-
-    def name(self, kind: str) -> str:
-        return f"{self.app}-test-{kind}"
-
-
-@pytest.fixture
-def endpoints(sqs: str, dynamodb: str, s3: str, moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a user says them: botocore reads these by itself."""
-    for service, endpoint in (
-        ("SQS", sqs),
-        ("DYNAMODB", dynamodb),
-        ("S3", s3),
-        *((one, moto) for one in ("STS", "EC2", "AUTO_SCALING", "CLOUDWATCH")),
-    ):
-        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", endpoint)
-
-
-@pytest.fixture
-def shop(
-    endpoints: None,
-    tmp_path: Path,
-    new_name: Callable[[str], str],
-    capsys: pytest.CaptureFixture[str],
-) -> Shop:
-    shop = Shop(new_name("shop"), tmp_path / "test.yaml", capsys)
-    shop.write()
-    return shop
+from tests.aws.shop import SHOP, Shop, client
 
 
 def test_an_environment_is_made_once_changed_and_taken_away(shop: Shop):
@@ -141,10 +67,10 @@ def test_what_is_no_longer_in_the_file_is_told_and_left(shop: Shop):
 def test_what_holds_data_is_deleted_only_by_name(shop: Shop):
     shop.apply()
     table, bucket, queue = shop.name("events"), shop.name("store"), shop.name("packs")
-    boto3.client("s3", REGION).put_object(Bucket=bucket, Key="windows/1", Body=b"1")
+    client("s3").put_object(Bucket=bucket, Key="windows/1", Body=b"1")
     item = {"pk": {"S": "a"}, "sk": {"S": "b"}}
-    boto3.client("dynamodb", REGION).put_item(TableName=table, Item=item)
-    sqs = boto3.client("sqs", REGION)
+    client("dynamodb").put_item(TableName=table, Item=item)
+    sqs = client("sqs")
     sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName=queue)["QueueUrl"], MessageBody="1")
     named: list[str] = []
     for name, holds in ((bucket, "objects"), (table, "items"), (queue, "1 messages")):
@@ -160,14 +86,14 @@ def test_what_holds_data_is_deleted_only_by_name(shop: Shop):
 def test_a_name_that_is_taken_is_left_alone(shop: Shop, monkeypatch: pytest.MonkeyPatch, moto: str):
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", moto)  # DynamoDB Local has no tags
     makers = {
-        "queue": lambda: boto3.client("sqs", REGION).create_queue(QueueName=shop.name("packs")),
-        "table": lambda: boto3.client("dynamodb", REGION).create_table(
+        "queue": lambda: client("sqs").create_queue(QueueName=shop.name("packs")),
+        "table": lambda: client("dynamodb").create_table(
             TableName=shop.name("events"),
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
         ),
-        "bucket": lambda: boto3.client("s3", REGION).create_bucket(
+        "bucket": lambda: client("s3").create_bucket(
             Bucket=shop.name("store"),
             CreateBucketConfiguration={"LocationConstraint": "eu-central-1"},
         ),
