@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from eventstore.backends.embedded.aggregates import EmbeddedAggregates
@@ -16,6 +17,10 @@ from eventstore.backends.embedded.store import EmbeddedStore
 from eventstore.errors import SettingsError
 from eventstore.ports import Aggregates, EventStore, Queue
 from eventstore.settings import ENGINES, Settings
+
+if TYPE_CHECKING:
+    from eventstore.backends.aws.segments import Segments
+    from eventstore.backends.aws.sweep import Sweep
 
 TTL_DAYS_MAX = 3660
 CREATE_S = 120  # AWS makes a table in some seconds
@@ -74,6 +79,20 @@ def creations(settings: Settings) -> dict[str, Callable[[], None]]:
     }
 
 
+def open_sweep(settings: Settings) -> "Sweep":
+    """Of the store's segments. Raises EngineUnavailable, SettingsError."""
+    if not settings.segments:
+        raise SettingsError("segments: the settings name no bucket of segments to be swept")
+    with _needed_by("segments", settings.segments):
+        from eventstore.backends.aws.sweep import Sweep
+        from eventstore.backends.aws.table import Table
+    from eventstore.backends.aws.place import Place
+    from eventstore.backends.aws.retries import Retries
+
+    place = Place.of(settings.store, "dynamodb", OPTIONS["store"])
+    return Sweep(Table(place, Retries(settings.commit_s)), _segments(settings))
+
+
 # boto3 costs a release 15 MB and a process a second: only those carry it that need it.
 
 
@@ -100,8 +119,22 @@ def _dynamodb(settings: Settings) -> EventStore:
     text = place.options.get("ttl_days")
     if text is not None and not (text.isdecimal() and 0 < int(text) <= TTL_DAYS_MAX):
         raise SettingsError(f"store: ttl_days={text}: expected 1 to {TTL_DAYS_MAX}")
-    ttl_days = None if text is None else int(text)
-    return DynamoStore(place, Retries(settings.commit_s), ttl_days=ttl_days)
+    return DynamoStore(
+        place,
+        Retries(settings.commit_s),
+        ttl_days=None if text is None else int(text),
+        segments=_segments(settings) if settings.segments else None,
+        placement=settings.placement,
+    )
+
+
+def _segments(settings: Settings) -> "Segments":
+    from eventstore.backends.aws.bucket import Bucket
+    from eventstore.backends.aws.place import Place
+    from eventstore.backends.aws.retries import Retries
+    from eventstore.backends.aws.segments import Segments
+
+    return Segments(Bucket(Place.of(settings.segments, "s3"), Retries(settings.commit_s)))
 
 
 def _s3(settings: Settings) -> Aggregates:

@@ -21,7 +21,14 @@ def _bounded(default: float, low: float, high: float) -> Any:
 
 
 # Engines that are not the embedded ones of `data` → the scheme of their URLs.
-ENGINES = {"queue": "sqs", "store": "dynamodb", "aggregates": "s3", "claims": "s3"}
+ENGINES = {
+    "queue": "sqs",
+    "store": "dynamodb",
+    "segments": "s3",
+    "aggregates": "s3",
+    "claims": "s3",
+}
+CHOICES = {"event_loop": ("uvloop", "asyncio"), "placement": ("auto", "items", "segments")}
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,8 @@ class Settings:
     data: str = "file:///srv/eventstore"
     queue: str = ""
     store: str = ""
+    segments: str = ""
+    placement: Literal["auto", "items", "segments"] = "auto"
     aggregates: str = ""
     claims: str = ""
     endpoints: tuple[Endpoint, ...] = (Endpoint("/v1/events"),)
@@ -64,6 +73,7 @@ class Settings:
     claim_packs_max: int = _bounded(16, 1, 1000)
     attempts_max: int = _bounded(10, 1, 1000)
     poll_s: float = _bounded(0.05, 0.001, 10)
+    segment_linger_s: float = _bounded(2, 0, 60)
     fields: dict[str, str] = field(default_factory=dict)
     enrichments: tuple[str | dict[str, Any], ...] = (
         "user_agent",
@@ -81,6 +91,11 @@ class Settings:
     window_s: int = _bounded(60, 1, 86400)
     publish_s: float = _bounded(2, 0.01, 3600)
     generations_kept: int = _bounded(3, 2, 1000)
+
+    @property
+    def linger_s(self) -> float:
+        """How long packs wait for others to be stored with; 0: nothing is gained by that."""
+        return self.segment_linger_s if self.segments and self.placement != "items" else 0
 
 
 def load(path: Path) -> Settings:
@@ -111,6 +126,10 @@ def from_dict(document: object) -> Settings:
             raise SettingsError(f"{name}: {url!r}: expected {scheme}://<name>?region=<region>")
     if settings.spool and settings.spool != "none" and not settings.spool.startswith("/"):
         raise SettingsError(f"spool: {settings.spool!r}: expected /a/folder, or none")
+    if settings.segments and not settings.store:
+        raise SettingsError("segments: only a store of dynamodb:// has them: name one in store")
+    if settings.placement == "segments" and not settings.segments:
+        raise SettingsError("placement: segments: name their bucket: segments: s3://<name>/<path>")
     _check_syslog(settings)
     return settings
 
@@ -132,9 +151,9 @@ def _value(key: dataclasses.Field[Any], value: object) -> object:
     if key.name in TABLES:
         return TABLES[key.name](value)
     kind = type(key.default)
-    if key.name == "event_loop":
-        if value not in ("uvloop", "asyncio"):
-            raise SettingsError(f"event_loop: {value!r}: one of uvloop, asyncio")
+    if key.name in CHOICES:
+        if value not in CHOICES[key.name]:
+            raise SettingsError(f"{key.name}: {value!r}: one of {', '.join(CHOICES[key.name])}")
         return value
     if kind is str:
         if not isinstance(value, str) or not value:

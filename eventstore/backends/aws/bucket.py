@@ -1,6 +1,6 @@
 """A bucket and a prefix in it: whole objects, written once or over."""
 
-from typing import Any
+from collections.abc import Iterator
 
 from eventstore.backends.aws.calls import Calls, Missing, Unmet
 from eventstore.backends.aws.place import Place
@@ -37,17 +37,32 @@ class Bucket:
         body: bytes = answer["Body"].read()
         return body
 
+    def get_range(self, key: str, at: int, length: int) -> bytes | None:
+        """Some of its bytes, at least one; less when it ends before. None: there is none."""
+        try:
+            answer = self._calls(
+                "get_object", **self._at(key), Range=f"bytes={at}-{at + length - 1}"
+            )
+        except Missing:
+            return None
+        body: bytes = answer["Body"].read()
+        return body
+
     def keys(self, prefix: str) -> list[str]:
         """All that begin so, in order."""
-        found: list[str] = []
-        more: dict[str, Any] = {}
+        return [key for key, _ in self.walk(prefix)]
+
+    def walk(self, prefix: str = "", *, after: str = "") -> Iterator[tuple[str, int]]:
+        """The same, each with its bytes, from one key on: as many as there are."""
+        more = {"StartAfter": self._prefix + after} if after else {}
         while True:  # ends: every page is further on
             page = self._calls(
                 "list_objects_v2", Bucket=self.place.name, Prefix=self._prefix + prefix, **more
             )
-            found += [one["Key"].removeprefix(self._prefix) for one in page.get("Contents", [])]
+            for one in page.get("Contents", []):
+                yield one["Key"].removeprefix(self._prefix), one["Size"]
             if not page.get("IsTruncated"):
-                return found
+                return
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def delete(self, key: str) -> None:
