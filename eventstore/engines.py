@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from eventstore.backends.aws.consumed import METER
 from eventstore.backends.embedded.aggregates import EmbeddedAggregates
 from eventstore.backends.embedded.queue import EmbeddedQueue
 from eventstore.backends.embedded.store import EmbeddedStore
 from eventstore.errors import SettingsError
+from eventstore.metrics import Counter
 from eventstore.ports import Aggregates, EventStore, Queue
 from eventstore.settings import ENGINES, Settings
 
@@ -53,6 +55,11 @@ def open_aggregates(settings: Settings) -> Aggregates:
     return EmbeddedAggregates(
         _folder(settings.data) / "aggregates", generations_kept=settings.generations_kept
     )
+
+
+def counters() -> list[Counter]:
+    """What this process has consumed of engines that bill it."""
+    return METER.counters()
 
 
 def creations(settings: Settings) -> dict[str, Callable[[], None]]:

@@ -52,7 +52,7 @@ LAYERS = {
     "packing": {"errors", "event", "times"},
     "tagging": {"endpoints"},
     "formats": {"errors", "event", "times"},
-    "backends": {"errors", "event", "ledger", "ports"},
+    "backends": {"errors", "event", "ledger", "metrics", "ports"},
     "collector": MIDDLE,
     "worker": BASE,
     "processing": MIDDLE | {"worker"},

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.commands.aws_bill import bill
 from cli.output import GOOD, NOTE, Output, json_option, yes_option
 
 if TYPE_CHECKING:
@@ -33,7 +34,11 @@ def aws() -> None:
     Examples:
       evctl aws plan --env prod        what would be made or changed, and what it costs a month
       evctl aws apply --env prod
+      evctl aws bill --last 1h         what the nodes have consumed, in dollars
     """
+
+
+aws.add_command(bill)
 
 
 @aws.command()

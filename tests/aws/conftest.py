@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -157,3 +158,21 @@ def shop(
     shop = shops.Shop(new_name("shop"), tmp_path / "test.yaml", capsys)
     shop.write()
     return shop
+
+
+@pytest.fixture
+def nodes(shop: shops.Shop) -> dict[str, Any]:
+    """The part of the file that says which nodes; on moto's own network."""
+    ec2 = shops.client("ec2")
+    (one, *_) = ec2.describe_subnets()["Subnets"]
+    (group, *_) = ec2.describe_security_groups()["SecurityGroups"]
+    collector = {
+        "image": "ami-0123456789abcdef0",
+        "instance": "c7g.large",
+        "instance_profile": "shop-collector",
+        "subnets": [one["SubnetId"]],
+        "security_groups": [group["GroupId"]],
+        "min": 2,
+        "max": 4,
+    }
+    return {"master": "salt.internal", "groups": {"collector": collector}}

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.aws.account import session
 from cli.main import run
+from eventstore.backends.aws.calls import session
 
 REGION = "eu-central-1"
 SHOP = {
@@ -23,7 +23,7 @@ SHOP = {
 
 
 def client(service: str) -> Any:
-    """As boto3 makes it; quickly, since it knows AWS already."""
+    """As boto3 makes it, of another session than evctl's."""
     return session().client(service, REGION)  # type: ignore[call-overload]
 
 

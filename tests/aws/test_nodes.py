@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import subprocess
 import threading
@@ -15,81 +14,6 @@ import yaml
 
 from cli.aws.user_data import user_data
 from tests.aws.shop import Shop, client
-
-TOPIC = "arn:aws:sns:eu-central-1:123456789012:ops"
-
-
-@pytest.fixture
-def nodes(shop: Shop) -> dict[str, Any]:
-    """The part of the file that says which nodes; on moto's own network."""
-    ec2 = client("ec2")
-    (one, *_) = ec2.describe_subnets()["Subnets"]
-    (group, *_) = ec2.describe_security_groups()["SecurityGroups"]
-    collector = {
-        "image": "ami-0123456789abcdef0",
-        "instance": "c7g.large",
-        "instance_profile": "shop-collector",
-        "subnets": [one["SubnetId"]],
-        "security_groups": [group["GroupId"]],
-        "min": 2,
-        "max": 4,
-    }
-    return {"master": "salt.internal", "groups": {"collector": collector}}
-
-
-def test_groups_and_alarms_are_made_once_changed_and_taken_away(shop: Shop, nodes: dict[str, Any]):
-    parts = {"buckets": {}, "alarms": {"notify": [TOPIC]}, **nodes}
-    shop.write(**parts)
-    made = [(kind, name) for action, kind, name in shop.apply() if action == "create"]
-    assert made[3:] == [
-        ("template", shop.name("collector")),
-        ("group", shop.name("collector")),
-        ("alarm", shop.name("packs-age")),
-        ("alarm", shop.name("packs-dead")),
-        ("alarm", shop.name("events-reads")),
-        ("alarm", shop.name("events-writes")),
-    ]
-    assert {action for action, _, _ in shop.apply()} == {"keep"}
-
-    group = nodes["groups"]["collector"]
-    group.update(instance="c7g.xlarge", max=8, drain_s=600)
-    parts["alarms"]["queue_age_s"] = 60
-    shop.write(**parts)
-    _, planned = shop.evctl("plan")
-    changes = {(one["kind"], one["name"]): one for one in planned["changes"]}
-    assert changes["template", shop.name("collector")]["after"] == {"instance": "c7g.xlarge"}
-    assert changes["group", shop.name("collector")]["before"] == {"max": 4, "drain_s": 300}
-    assert changes["alarm", shop.name("packs-age")]["after"] == {"above": 60}
-    assert planned["price"]["usd_per_month"] == {"least": 212.1, "most": 847.2}
-    shop.apply()
-    assert {action for action, _, _ in shop.apply()} == {"keep"}
-    _check_launched(shop)
-
-    name = shop.name("collector")
-    error = shop.refused("destroy", "--yes")
-    assert (error["code"], error["what"]) == ("E6006", f"group {name} holds 2 nodes")
-    assert shop.evctl("destroy", "--yes", "--with-data", name)[0] == 0
-    _, planned = shop.evctl("plan")
-    assert {one["action"] for one in planned["changes"]} == {"create"}
-
-
-def _check_launched(shop: Shop) -> None:
-    """What AWS would launch now: no IMDSv1, and its default version is the newest."""
-    ec2 = client("ec2")
-    (version,) = ec2.describe_launch_template_versions(
-        LaunchTemplateName=shop.name("collector"), Versions=["$Default"]
-    )["LaunchTemplateVersions"]
-    data = version["LaunchTemplateData"]
-    assert data["InstanceType"] == "c7g.xlarge"
-    assert data["MetadataOptions"]["HttpTokens"] == "required"
-    script = base64.b64decode(data["UserData"]).decode()
-    assert script == user_data(shop.name("")[:-1], "collector", "salt.internal", ())
-    scaling = client("autoscaling")
-    (hook,) = scaling.describe_lifecycle_hooks(AutoScalingGroupName=shop.name("collector"))[
-        "LifecycleHooks"
-    ]
-    assert hook["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
-    assert hook["HeartbeatTimeout"] == 600
 
 
 def test_what_a_group_names_and_is_not_there(shop: Shop, nodes: dict[str, Any]):

@@ -2,51 +2,138 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from cli.aws.account import session
+from cli.aws.user_data import user_data
 from tests.aws.shop import SHOP, Shop, client
 
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:ops"
+POLICIES = Path(__file__).parent.parent.parent / "docs" / "aws"
+# Where IAM calls an operation something else.
+ACTIONS = {
+    "s3:DeleteObjects": "s3:DeleteObject",
+    "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+    "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
+    "s3:ListBuckets": "s3:ListAllMyBuckets",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
+    "s3:PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+}
+# What AWS checks beside an operation: tags that are given with it, and who the nodes will be.
+IMPLIED = {
+    *("sqs:TagQueue", "dynamodb:TagResource", "s3:TagResource", "cloudwatch:TagResource"),
+    *("ec2:CreateTags", "ec2:RunInstances", "iam:PassRole", "iam:CreateServiceLinkedRole"),
+}
 
-def test_an_environment_is_made_once_changed_and_taken_away(shop: Shop):
+
+@pytest.fixture
+def actions() -> Iterator[set[str]]:
+    """What IAM calls the operations that are carried out meanwhile."""
+    seen: set[str] = set()
+
+    def note(event_name: str, **_: Any) -> None:
+        _, service, operation = event_name.split(".")
+        prefix = {"monitoring": "cloudwatch"}.get(service, service).replace("-", "")
+        seen.add(ACTIONS.get(f"{prefix}:{operation}", f"{prefix}:{operation}"))
+
+    session().events.register("before-call", note)
+    yield seen
+    session().events.unregister("before-call", note)
+
+
+def test_an_environment_is_made_once_changed_and_taken_away_by_what_its_policy_allows(
+    shop: Shop, nodes: dict[str, Any], actions: set[str]
+):
+    parts = {**SHOP, **nodes, "alarms": {"notify": [TOPIC]}}
+    shop.write(**parts)
     everything = [
         ("queue", shop.name("packs-dead")),
         ("queue", shop.name("packs")),
         ("table", shop.name("events")),
         ("bucket", shop.name("store")),
+        ("template", shop.name("collector")),
+        ("group", shop.name("collector")),
+        ("alarm", shop.name("packs-age")),
+        ("alarm", shop.name("packs-dead")),
+        ("alarm", shop.name("events-reads")),
+        ("alarm", shop.name("events-writes")),
     ]
     code, planned = shop.evctl("plan")
     assert code == 0
-    assert [one["action"] for one in planned["changes"]] == ["create"] * 4
+    assert {one["action"] for one in planned["changes"]} == {"create"}
     assert shop.apply() == [("create", *one) for one in everything]
     assert shop.apply() == [("keep", *one) for one in everything]
 
+    nodes["groups"]["collector"].update(instance="c7g.xlarge", max=8, drain_s=600)
     shop.write(
         queues={"packs": {"receives_max": 5}},
         tables={"events": {"provisioned": {"reads": 7, "writes": 9}}},
         buckets={"store": {"expires": {"claims/": 16, "old/": 3}}},
+        alarms={"notify": [TOPIC], "queue_age_s": 60},
+        **nodes,
     )
-    _, planned = shop.evctl("plan")
-    assert {one["name"]: (one["before"], one["after"]) for one in planned["changes"]} == {
-        shop.name("packs-dead"): ({}, {}),
-        shop.name("packs"): ({"receives_max": 20}, {"receives_max": 5}),
-        shop.name("events"): (
-            {"billing": "on demand", "ttl": "expires_at", "reads": None, "writes": None},
-            {"billing": "provisioned", "ttl": None, "reads": 7, "writes": 9},
-        ),
-        shop.name("store"): (
-            {"expires": {"claims/": 15}},
-            {"expires": {"claims/": 16, "old/": 3}},
-        ),
-    }
-    shop.apply()
-    assert {action for action, _, _ in shop.apply()} == {"keep"}
-
-    code, said = shop.evctl("destroy", "--yes")
-    assert [one["name"] for one in said["deleted"]] == [
-        shop.name(one) for one in ("store", "events", "packs", "packs-dead")
+    changed = [
+        {"receives_max": (20, 5)},
+        {
+            "billing": ("on demand", "provisioned"),
+            "ttl": ("expires_at", None),
+            "reads": (None, 7),
+            "writes": (None, 9),
+        },
+        {"expires": ({"claims/": 15}, {"claims/": 16, "old/": 3})},
+        {"instance": ("c7g.large", "c7g.xlarge")},
+        {"max": (4, 8), "drain_s": (300, 600)},
+        {"above": (300, 60)},
     ]
     _, planned = shop.evctl("plan")
+    assert [
+        {key: (one["before"][key], after) for key, after in one["after"].items()}
+        for one in planned["changes"]
+        if one["action"] == "change"
+    ] == changed
+    assert planned["price"]["usd_per_month"] == {"least": 217.03, "most": 852.13}
+    shop.apply()
+    assert {action for action, _, _ in shop.apply()} == {"keep"}
+    _check_launched(shop)
+
+    name = shop.name("collector")
+    error = shop.refused("destroy", "--yes")
+    assert (error["code"], error["what"]) == ("E6006", f"group {name} holds 2 nodes")
+    client("s3").put_object(Bucket=shop.name("store"), Key="windows/1", Body=b"1")
+    with_data = [word for one in (name, shop.name("store")) for word in ("--with-data", one)]
+    code, said = shop.evctl("destroy", "--yes", *with_data)
+    assert [(one["kind"], one["name"]) for one in said["deleted"]] == everything[::-1]
+    _, planned = shop.evctl("plan")
     assert {one["action"] for one in planned["changes"]} == {"create"}
+    policy = json.loads((POLICIES / "operator.json").read_text())
+    allowed = {action for one in policy["Statement"] for action in one["Action"]}
+    assert sorted(actions | IMPLIED) == sorted(allowed)
+
+
+def _check_launched(shop: Shop) -> None:
+    """What AWS would launch now: no IMDSv1, and its default version is the newest."""
+    ec2 = client("ec2")
+    (version,) = ec2.describe_launch_template_versions(
+        LaunchTemplateName=shop.name("collector"), Versions=["$Default"]
+    )["LaunchTemplateVersions"]
+    data = version["LaunchTemplateData"]
+    assert data["InstanceType"] == "c7g.xlarge"
+    assert data["MetadataOptions"]["HttpTokens"] == "required"
+    script = base64.b64decode(data["UserData"]).decode()
+    assert script == user_data(shop.name("")[:-1], "collector", "salt.internal", ())
+    scaling = client("autoscaling")
+    (hook,) = scaling.describe_lifecycle_hooks(AutoScalingGroupName=shop.name("collector"))[
+        "LifecycleHooks"
+    ]
+    assert hook["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
+    assert hook["HeartbeatTimeout"] == 600
 
 
 def test_what_is_no_longer_in_the_file_is_told_and_left(shop: Shop):
