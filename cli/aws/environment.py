@@ -95,6 +95,16 @@ class Environment:
         return f"{self.app}-{self.env}-"
 
     @property
+    def urls(self) -> dict[str, str]:
+        """What an app's settings call its queues, tables and buckets: name → URL."""
+        kinds = {"sqs": self.queues, "dynamodb": self.tables, "s3": self.buckets}
+        return {
+            name: f"{scheme}://{self.prefix}{name}?region={self.region}"
+            for scheme, names in kinds.items()
+            for name in names
+        }
+
+    @property
     def tags(self) -> dict[str, str]:
         """What all that is made for it bears."""
         return {"evctl-app": self.app, "evctl-env": self.env}

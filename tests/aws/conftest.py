@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 
+from cli.aws.account import session
 from tests import s3server
 from tests.aws import shop as shops
 from tests.aws.fetch import folder_of
@@ -176,3 +177,19 @@ def nodes(shop: shops.Shop) -> dict[str, Any]:
         "max": 4,
     }
     return {"master": "salt.internal", "groups": {"collector": collector}}
+
+
+@pytest.fixture
+def actions() -> Iterator[set[str]]:
+    """What IAM calls the operations that evctl carries out meanwhile."""
+    seen: set[str] = set()
+
+    def note(event_name: str, **_: Any) -> None:
+        _, service, operation = event_name.split(".")
+        prefix = {"monitoring": "cloudwatch"}.get(service, service).replace("-", "")
+        action = f"{prefix}:{operation}"
+        seen.add(shops.ACTIONS.get(action, action))
+
+    session().events.register("before-call", note)
+    yield seen
+    session().events.unregister("before-call", note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import threading
@@ -12,8 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
+from artifacts.trust import new_signing_key
+from cli.aws.join import Machine, add_to_map
 from cli.aws.user_data import user_data
-from tests.aws.shop import Shop, client
+from cli.fleet import Fleet, FleetError
+from cli.tokens import redeem
+from tests.aws.shop import POLICIES, Shop, client
 
 
 def test_what_a_group_names_and_is_not_there(shop: Shop, nodes: dict[str, Any]):
@@ -57,6 +62,63 @@ def test_names_that_are_taken_are_left_alone(shop: Shop, nodes: dict[str, Any], 
         )
     shop.write(tables={}, buckets={}, alarms={}, **nodes)
     assert shop.refused()["code"] == "E6004"
+
+
+def test_new_machines_are_put_on_the_map_and_given_a_token_each_once(
+    shop: Shop, nodes: dict[str, Any], tmp_path: Path, actions: set[str]
+):
+    fleet = a_fleet(tmp_path)
+    before = fleet.config.nodes.read_text()
+    shop.write(queues={}, tables={}, buckets={}, **nodes)
+    shop.apply()
+    actions.clear()
+    code, said = shop.evctl("join", "--yes", fleet=fleet.path)
+    assert code == 0
+    joined = {one["node"]: one for one in said["joined"]}
+    assert len(joined) == 2
+    assert fleet.config.nodes.read_text().startswith(before)  # what people wrote there
+    for node, one in joined.items():
+        known = fleet.nodes()[node]
+        assert node == f"collector-{one['instance']}"
+        assert (known.role, known.az, known.address) == ("collector", one["az"], one["address"])
+        (found,) = client("ec2").describe_tags(
+            Filters=[
+                {"Name": "resource-id", "Values": [one["instance"]]},
+                {"Name": "key", "Values": ["evctl-token"]},
+            ]
+        )["Tags"]
+        assert redeem(tmp_path / "tokens", node, found["Value"])
+        assert not redeem(tmp_path / "tokens", "collector-i-other", found["Value"])
+    assert shop.evctl("join", "--yes", fleet=fleet.path)[1]["joined"] == []
+    policy = json.loads((POLICIES / "master.json").read_text())
+    assert actions == {action for one in policy["Statement"] for action in one["Action"]}
+    shop.evctl("destroy", "--yes", "--with-data", shop.name("collector"))
+
+
+def a_fleet(root: Path) -> Fleet:
+    """Files of a fleet whose master nobody has started."""
+    (root / "nodes.yaml").write_text("# ours\nconsole-01: {role: console}\n")
+    (root / "salt").mkdir()
+    (root / "salt" / "master").write_text(f"autosign_grains_dir: {root}/tokens\n")
+    described = {
+        "name": "test",
+        "salt_master_config": "salt",
+        "registry": f"file://{root}/registry",
+        "documents": f"file://{root}/documents",
+        "nodes": "nodes.yaml",
+        "trust": {"k1": new_signing_key(root / "key")},
+    }
+    (root / "fleet.yaml").write_text(yaml.safe_dump(described))
+    return Fleet.load(root / "fleet.yaml")
+
+
+def test_a_map_that_nodes_cannot_be_added_to_stays_as_it_is(tmp_path: Path):
+    path = tmp_path / "nodes.yaml"
+    text = "{console-01: {role: console}}\n"
+    path.write_text(text)
+    with pytest.raises(FleetError, match="can't be added"):
+        add_to_map(path, [Machine("i-0abc", "collector", "a", "10.0.0.1")])
+    assert path.read_text() == text
 
 
 class Metadata(BaseHTTPRequestHandler):
