@@ -36,8 +36,8 @@ from eventstore.query.read import open_reader
 LAB = "scaling"
 FOLDER = REPOSITORY / "build/demo-scaling"
 NODES = "collector-01,processor-01,postprocessor-01,autoscaler-01"
-# A step that asks somebody else, and waits thirty milliseconds for each answer: what a processor can
-# do is bounded, and not by the cores that the lab's nodes share.
+# A step that asks somebody else, and waits thirty milliseconds for each answer: what a processor
+# can do is bounded, and not by the cores that the lab's nodes share.
 WAITS = "eventstore/waits.py"
 WAIT_S = 0.03
 STEP = f'''\
