@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from scaling.capacity import Capacity
+from scaling.consumption import SHARDS
 from scaling.prices import HOURS_A_MONTH, Prices
 from scaling.simulate import ROLES, Tick
 
@@ -22,11 +25,10 @@ def capacity_lines(found: Capacity, prices: Prices) -> Iterator[str]:
     yield f"  nodes      {nodes}, each a {found.instance}"
     requests = f"{used.sqs_requests:,.0f} requests/s of up to 64 KB"
     yield f"  SQS        {_count(found.queues, 'queue')}, {requests}"
-    where = "in segments, index items in the table" if used.segments else "items of the table"
-    yield (
-        f"  DynamoDB   {_count(found.shards, 'shard')} of 16 used up, {used.writes:,.0f} write and"
-        f" {used.reads:,.0f} read units/s; packs are {where}"
-    )
+    where = "in segments, index items here" if used.segments else "items here"
+    units = f"{used.writes:,.0f} write and {used.reads:,.0f} read units/s"
+    shards = f"packs are {where} and fill {found.shards} of {SHARDS} shards"
+    yield f"  DynamoDB   {units}; {shards}"
     yield f"  S3         {used.puts:,.2f} PUTs/s, {used.gets:,.2f} GETs/s"
     yield ""
     yield f"{'':{LABEL}}{'$ an hour':>12}{'$ a billion':>14}"
@@ -111,3 +113,19 @@ def _told(ticks: Sequence[Tick]) -> Iterator[str]:
 
 def _clock(at_s: float) -> str:
     return f"{int(at_s) // HOUR_S:d}:{int(at_s) % HOUR_S // 60:02d}:{int(at_s) % 60:02d}"
+
+
+def decision_lines(
+    node: str, at: float, roles: Mapping[str, Mapping[str, Any]], made: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Each role's number and why, then what changed, the newest last."""
+    yield f"{node} decides; last at {_time(at)}"
+    for role, one in roles.items():
+        yield f"  {role:16}{one['desired']:3}  {one['why']}"
+    for change in made:
+        number = f"{change['from']} → {change['to']}"
+        yield f"{_time(change['at'])}  {change['role']} {number}: {change['why']}"
+
+
+def _time(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))

@@ -17,13 +17,14 @@ import msgspec
 import numpy as np
 import orjson
 import zstandard
-from msgspec.structs import astuple
+from msgspec.structs import asdict, astuple
 
 from eventstore.errors import PackCorrupt
 from eventstore.event import divided
 from eventstore.times import UNSTATED, Int64s
 
 VERSION = 2
+ERASED_VERSION = 3  # of a pack of which something was erased
 MAGIC = b"EVPK"
 PREFIX = struct.Struct("<4sBBHII")
 ZSTD_LEVEL = 1
@@ -44,10 +45,27 @@ class Share(msgspec.Struct, frozen=True, gc=False):
     context: bytes = b""
 
 
+class Tombstone(msgspec.Struct, frozen=True, gc=False):
+    """What is left of an erased event: whose certificate says so, and what it counts as."""
+
+    certificate: str
+    time_ms: int
+    name: str
+
+
+class Erasure(msgspec.Struct, frozen=True, gc=False):
+    """When this pack was changed for a certificate, and the digest of what it was before."""
+
+    certificate: str
+    at_ms: int
+    was_sha256: str
+
+
 @dataclass(frozen=True, slots=True)
 class Pack:
     """An unpacked pack. block and lengths: the events as `pack` takes them. refused: index → why
-    this event is unusable."""
+    this event is unusable. tombstones: index → what is left of this event, which was erased: its
+    own bytes are none."""
 
     id: UUID
     tags: dict[str, str]
@@ -58,6 +76,8 @@ class Pack:
     block: bytes
     lengths: list[int] | None
     refused: Mapping[int, str]
+    tombstones: Mapping[int, Tombstone]
+    erasures: tuple[Erasure, ...]
 
     @property
     def events(self) -> list[bytes]:
@@ -101,6 +121,8 @@ def pack(
     format_name: str = "json",
     names: Mapping[str, str] | None = None,
     refused: Mapping[int, str] | None = None,
+    tombstones: Mapping[int, Tombstone] | None = None,
+    erasures: Sequence[Erasure] = (),
 ) -> bytes:
     """Packs blocks of events. lengths None: each block has its events divided by a newline, and no
     event contains one. Otherwise the blocks are the events back to back, and these their lengths.
@@ -130,12 +152,16 @@ def pack(
         header["lengths"] = list(lengths)
     if refused:
         header["refused"] = {str(index): reason for index, reason in refused.items()}
+    if tombstones:
+        header["erased"] = {str(index): asdict(left) for index, left in tombstones.items()}
+        header["erasures"] = list(map(asdict, erasures))
+    version = ERASED_VERSION if tombstones else VERSION
     head = orjson.dumps(header)
     # Of one part alone, join() makes no copy.
     whole = b"".join([part for part in (*contexts, body) if part])
     frame = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(whole)
     crc = zlib.crc32(frame, zlib.crc32(head))
-    return PREFIX.pack(MAGIC, VERSION, 0, 0, len(head), crc) + head + frame
+    return PREFIX.pack(MAGIC, version, 0, 0, len(head), crc) + head + frame
 
 
 def unpack(data: bytes) -> Pack:
@@ -185,7 +211,11 @@ def _version_2(header: dict[str, Any], frame: memoryview) -> Pack:
 
 
 COLUMNS = ("events", "received_at_ms", "sent_at_ms", "user_agent", "address", "trace", "context")
-VERSIONS: dict[int, Callable[[dict[str, Any], memoryview], Pack]] = {1: _version_1, 2: _version_2}
+VERSIONS: dict[int, Callable[[dict[str, Any], memoryview], Pack]] = {
+    1: _version_1,
+    2: _version_2,
+    3: _version_2,  # it may have tombstones
+}
 
 
 def _pack_of(header: dict[str, Any], shares: tuple[Share, ...], body: bytes) -> Pack:
@@ -199,6 +229,8 @@ def _pack_of(header: dict[str, Any], shares: tuple[Share, ...], body: bytes) -> 
         body,
         header.get("lengths"),
         {int(index): why for index, why in header.get("refused", {}).items()},
+        {int(index): Tombstone(**left) for index, left in header.get("erased", {}).items()},
+        tuple(Erasure(**one) for one in header.get("erasures", ())),
     )
 
 

@@ -5,7 +5,7 @@ One flat table for all roles: a role ignores what is not its own, so one file ca
 
 import dataclasses
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,9 @@ import yaml
 
 from eventstore.endpoints import Endpoint, endpoints_of, field_names, networks_of, refuse_unknown
 from eventstore.errors import SettingsError
+from scaling.decide import Target
+from scaling.nodes import Nodes, nodes_of
+from scaling.targets import DEFAULTS, targets_of
 
 
 def _bounded(default: float, low: float, high: float) -> Any:
@@ -29,6 +32,7 @@ ENGINES = {
     "claims": "s3",
 }
 CHOICES = {"event_loop": ("uvloop", "asyncio"), "placement": ("auto", "items", "segments")}
+STATES = ("file:///", "s3://")  # what scaling_state begins with
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,13 @@ class Settings:
     publish_s: float = _bounded(2, 0.01, 3600)
     generations_kept: int = _bounded(3, 2, 1000)
 
+    scaling: Mapping[str, Target] = field(default_factory=lambda: DEFAULTS)
+    scaling_nodes: str | Nodes = field(default_factory=dict)
+    scaling_groups: dict[str, str] = field(default_factory=dict)
+    scaling_state: str = ""
+    scaling_s: float = _bounded(15, 0.1, 3600)
+    scaling_lease_s: float = _bounded(60, 0.5, 86400)
+
     @property
     def linger_s(self) -> float:
         """How long packs wait for others to be stored with; 0: nothing is gained by that."""
@@ -130,6 +141,11 @@ def from_dict(document: object) -> Settings:
         raise SettingsError("segments: only a store of dynamodb:// has them: name one in store")
     if settings.placement == "segments" and not settings.segments:
         raise SettingsError("placement: segments: name their bucket: segments: s3://<name>/<path>")
+    if settings.scaling_state and not settings.scaling_state.startswith(STATES):
+        raise SettingsError(
+            f"scaling_state: {settings.scaling_state!r}: expected file:///<folder>, or"
+            " s3://<bucket>/<prefix>?region=<region>"
+        )
     _check_syslog(settings)
     return settings
 
@@ -185,10 +201,41 @@ def _enrichments(value: object) -> tuple[str | dict[str, Any], ...]:
     return tuple(value)
 
 
+def _targets(value: object) -> Mapping[str, Target]:
+    try:
+        return targets_of(value)
+    except ValueError as error:
+        raise SettingsError(f"scaling: {error}") from None
+
+
+def _nodes(value: object) -> str | Nodes:
+    if isinstance(value, str) and value.startswith("file:///"):
+        return value
+    try:
+        return nodes_of(value)
+    except ValueError as error:
+        raise SettingsError(f"scaling_nodes: {error}; or file:///<a file with that>") from None
+
+
+def _groups(value: object) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(
+        role in DEFAULTS and isinstance(url, str) and url.startswith("asg://")
+        for role, url in value.items()
+    ):
+        raise SettingsError(
+            f"scaling_groups: expected roles ({', '.join(DEFAULTS)}) with their groups:"
+            " {processor: asg://<group>?region=<region>&port=8081}"
+        )
+    return value
+
+
 TABLES: dict[str, Callable[[object], object]] = {
     "endpoints": endpoints_of,
     "enrichments": _enrichments,
     "fields": lambda value: field_names(value, "fields: "),
+    "scaling": _targets,
+    "scaling_groups": _groups,
+    "scaling_nodes": _nodes,
     "transforms": _transforms,
     "trusted_proxies": networks_of,
 }

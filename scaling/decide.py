@@ -126,7 +126,7 @@ def decide_role(
         bounds = f"{target.floor} to {target.ceiling} are allowed"
         return was.changed(_within(target, was.desired), now_s), bounds
     if not seen.nodes:
-        return was, "no node answers: nothing is known, nothing is changed"
+        return was, "no node could be measured: nothing is known, nothing is changed"
     held = _learned(target, was, seen)
     loads = list(_loads(target, held, seen))
     if not loads:

@@ -29,7 +29,12 @@ PLACES = {
         "bench/glue.py",
     ),
     "boto3": ("artifacts/objects_s3.py", "cli/aws/account.py", "eventstore/backends/aws/*"),
-    "botocore": ("artifacts/objects_s3.py", "cli/aws/account.py", "eventstore/backends/aws/*"),
+    "botocore": (
+        "artifacts/objects_s3.py",
+        "cli/aws/account.py",
+        "eventstore/backends/aws/*",
+        "bench/aws_role.py",
+    ),
     "click": ("cli/*",),
     "salt": ("salt/*", "cli/salt_client*", "cli/salt_master*", "cli/lab/*"),
 }
@@ -57,13 +62,17 @@ LAYERS = {
     "worker": BASE,
     "processing": MIDDLE | {"worker"},
     "postprocessing": MIDDLE | {"worker"},
+    "autoscaling": BASE | {"ports", "worker", "collector"},
     "engines": LOW | {"backends"},
     "query": MIDDLE | {"engines", "processing", "postprocessing"},
     "console": MIDDLE | {"query"},
     "tools": MIDDLE | {"engines", "processing", "query"},
     "service": MIDDLE | {"collector", "notify"},
     "__main__": MIDDLE
-    | {"service", "engines", "collector", "processing", "postprocessing", "query", "tools"},
+    | {
+        *("service", "engines", "collector", "processing", "postprocessing", "autoscaling"),
+        *("query", "tools"),
+    },
     "__init__": set(),
 }
 

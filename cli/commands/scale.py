@@ -43,6 +43,7 @@ def scale() -> None:
     Examples:
       evctl scale capacity --rate 200000               what that needs and costs, on paper
       evctl scale simulate --trace docs/traces/day.csv  nodes, backlog and cost over time
+      evctl scale explain                              why there are as many as there are
     """
 
 
@@ -203,6 +204,29 @@ def simulate(
             output.data(vars(tick))
         return
     for line in scale_view.simulation_lines(ticks, world.tick_s):
+        click.echo(line)
+
+
+@scale.command()
+@json_option
+@click.pass_obj
+def explain(output: Output, as_json: bool) -> None:
+    """Why each role has the nodes that it has: the last decisions of the autoscaler that decides.
+
+    \b
+    Examples:
+      evctl scale explain
+      evctl scale explain --json
+    """
+    from cli.asked import client_of
+    from cli.desired import ask_autoscalers
+
+    fleet = output.load_fleet()
+    said = ask_autoscalers(client_of(fleet), fleet.nodes())
+    if as_json:
+        output.data(vars(said))
+        return
+    for line in scale_view.decision_lines(said.node, said.at, said.roles, said.changes):
         click.echo(line)
 
 

@@ -4,7 +4,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from eventstore.ports.records import DeadLetter, Enriched, Noted, Partials, Stored, StoreLedger
+from eventstore.ports.records import (
+    DeadLetter,
+    Enriched,
+    Noted,
+    Partials,
+    Rewritten,
+    Stored,
+    StoreLedger,
+)
 from eventstore.ports.way import NO_WAYS, Way
 
 
@@ -27,6 +35,15 @@ class EventStore(Protocol):
         The others are visible, and counted, unless they are a client's retries.
         """
 
+    def erase(self, packs: Sequence[Rewritten]) -> frozenset[UUID]:
+        """Puts what is left of packs and dead letters in their place; when it returns, the bytes
+        that they had are gone. Those packs that are no longer as they were: of them nothing has
+        changed.
+
+        Counts, client keys and the ledger stay; what notes of a pack's way may quote goes too. The
+        same again, with what is there now as what was, ends a call that was cut short.
+        """
+
     def get(self, pack_id: UUID) -> Stored | None:
         """One pack by id."""
 
@@ -39,7 +56,7 @@ class EventStore(Protocol):
 
     def put_dead(self, letters: Sequence[DeadLetter], ways: Mapping[UUID, Way] = NO_WAYS) -> None:
         """Durable when it returns, with its entry in the ledger; the same pack and index again
-        overwrites itself."""
+        overwrites itself, but not what was erased."""
 
     def dead_letters(self, fingerprint: str | None = None) -> Iterator[DeadLetter]:
         """All of them, or those with this fingerprint, by pack and index."""

@@ -5,12 +5,13 @@ from uuid import UUID
 
 from eventstore import packing
 from eventstore.errors import PackCorrupt, SettingsError
-from eventstore.formats import READERS, Fields, Run
-from eventstore.ports import DeadLetter, Enriched
+from eventstore.formats import Fields
+from eventstore.ports import ERASED, DeadLetter, Enriched
 from eventstore.processing import sidecar
 from eventstore.processing.columns import Columns, Death
 from eventstore.processing.enrichments import ENRICHMENTS, Enrichment
 from eventstore.processing.identity import keys_of, spans_of
+from eventstore.processing.reading import erased_by, fields_of
 from eventstore.processing.transform_worker import Transformed
 from eventstore.processing.transformer import Transformer
 from eventstore.settings import Settings
@@ -50,6 +51,8 @@ def enrich(
     times = event_times(
         stated, received, sent, late_max_s=rules.late_max_s, early_max_s=rules.early_max_s
     )
+    for index, left in pack.tombstones.items():
+        times[index] = left.time_ms
     columns = Columns(pack, fields, dead, times)
     names = columns.source("name")
     columns.add("time_ms", columns.times_ms)
@@ -79,17 +82,14 @@ def enrich(
 
 def _read(pack: packing.Pack) -> tuple[list[Fields], dict[int, Death]]:
     """Each event's fields, those of a dead event empty; and the dead ones."""
-    if pack.format not in READERS:
-        raise PackCorrupt(f"format {pack.format!r} is not known to this release")
-    reader = READERS[pack.format]
     fields: list[Fields] = []
-    dead = {index: Death("format", reason) for index, reason in pack.refused.items()}
-    for context, block, lengths, count in pack.runs():
-        for one in reader.fields(Run(block, count, lengths, context, pack.names)):
-            if type(one) is str:
-                dead.setdefault(len(fields), Death("format", one))
-                one = Fields()  # noqa: PLW2901 - in its place
-            fields.append(one)  # type: ignore[arg-type]
+    dead = {index: Death(ERASED, erased_by(left)) for index, left in pack.tombstones.items()}
+    dead |= {index: Death("format", reason) for index, reason in pack.refused.items()}
+    for one in fields_of(pack):
+        if type(one) is str:
+            dead.setdefault(len(fields), Death("format", one))
+            one = Fields()  # noqa: PLW2901 - in its place
+        fields.append(one)  # type: ignore[arg-type]
     return fields, dead
 
 

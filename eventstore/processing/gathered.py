@@ -43,8 +43,13 @@ class Gathered:
 
     def is_due(self) -> bool:
         """Whether there are enough, or the first has waited for long enough."""
-        waited_s = self._clock() - self._first_at_s
-        return bool(self._ready) and (self._bytes >= ENOUGH_BYTES or waited_s >= self._linger_s)
+        return self._bytes >= ENOUGH_BYTES or self.left_s() == 0
+
+    def left_s(self) -> float | None:
+        """How much longer the first may wait; None: nothing does."""
+        if not self._ready:
+            return None
+        return max(0.0, self._first_at_s + self._linger_s - self._clock())
 
     def take(self) -> list[Ready]:
         """All of them, and none is left."""

@@ -109,6 +109,7 @@ class Processor:
         leases = self._queue.claim(
             self._settings.claim_packs_max,
             self._settings.lease_s,
+            wait_s=self._gathered.left_s(),
             node=self._node,
             release=self._release,
         )

@@ -72,12 +72,13 @@ def trial(packs: Iterable[Stored], sample: int, candidate: Transformer) -> Trial
 def _compared(stored: Stored, candidate: Transformer) -> Iterator[Compared]:
     pack = packing.unpack(stored.body)
     value = READERS[pack.format].value
-    then = candidate.run(stored.body, stored.sidecar, stored.hidden)
+    unseen = stored.hidden | pack.tombstones.keys()
+    then = candidate.run(stored.body, stored.sidecar, unseen)
     lines = zip(
         view.decode(stored.view, pack.count), view.decode(then.view, pack.count), strict=True
     )
     for index, ((sent, share), (now, new)) in enumerate(zip(pack.per_event(), lines, strict=True)):
-        if index in stored.hidden:
+        if index in unseen:
             continue
         as_sent = value(sent, share.context)
         yield Compared(

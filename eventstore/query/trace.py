@@ -1,10 +1,9 @@
 """Where is my event? The stages of a pack, or of one event: accepted → queued → leased → stored
-(or dead, or duplicate: sent before) → aggregated, each with its time, node and release.
+(or dead, or duplicate: sent before) → aggregated → erased, each with its time, node and release.
 
 Stages are pieced together from what the hops have noted. They never hold a payload.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -29,9 +28,7 @@ from eventstore.ports import (
 from eventstore.processing import sidecar
 from eventstore.times import iso_time
 
-LEASED = "leased"
-# A dead letter's reason begins with its code; what follows may quote the event.
-CODE = re.compile(r"[A-Za-z_]{1,40}(?=:|$)")
+ERASED = "erased"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +64,7 @@ class Trace:
 
     def public(self) -> "Trace":
         """For whoever has the id: notes may quote events of others that share the pack."""
-        stages = (replace(one, note=_public_note(one)) for one in self.stages)
-        return replace(self, stages=tuple(stages))
+        return replace(self, stages=tuple(one.public() for one in self.stages))
 
 
 class Tracer:
@@ -111,6 +107,7 @@ def traced(
         stages[-1] = _fate(stages[-1], index, noted, stored)
         if stages[-1].name == STORED and stored is not None:
             stages += _aggregated(_windows_of(index, noted, stored), published)
+    stages += _erased(index, body)
     return Trace(pack_id, index, way.endpoint, way.events, tuple(stages))
 
 
@@ -123,6 +120,20 @@ def _accepted(pack_id: UUID, index: int | None, body: bytes) -> Stage:
         return Stage("accepted", accepted_at_ms(pack_id))
     node, release = pack.tags.get("node", ""), pack.tags.get("release", "")
     return Stage("accepted", share.received_at_ms, node, release)
+
+
+def _erased(index: int | None, body: bytes) -> list[Stage]:
+    """When this event was erased, and by which certificate."""
+    try:
+        pack = packing.unpack(body)
+    except PackCorrupt:
+        return []
+    left = None if index is None else pack.tombstones.get(index)
+    return [
+        Stage(ERASED, one.at_ms, note=f"certificate {one.certificate}")
+        for one in pack.erasures
+        if left is not None and one.certificate == left.certificate
+    ]
 
 
 def _noted_stages(way: Way, accepted: Stage) -> list[Stage]:
@@ -168,12 +179,3 @@ def _aggregated(
         f"window {iso_time(one.window_start_s * 1000)} generation {one.generation}" for one in done
     )
     return [Stage("aggregated", last.published_at_ms, last.node, last.release, note)]
-
-
-def _public_note(stage: Stage) -> str:
-    if stage.name == LEASED:
-        return stage.note.partition(":")[0]  # "attempt 2", without what the first one died of
-    if stage.name == DEAD:
-        found = CODE.match(stage.note)
-        return found[0] if found else ""
-    return stage.note

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from http.server import ThreadingHTTPServer
@@ -14,33 +13,13 @@ from uuid import uuid4
 import pytest
 
 from cli.aws.account import session
-from tests import s3server
+from cli.lab.engines import servers
 from tests.aws import shop as shops
-from tests.aws.fetch import folder_of
 from tests.aws.refusing import Refusing
 from tests.server_venv import installed
-from tests.serving import free_port, serving
+from tests.serving import serving
 
 REGION = shops.REGION
-START_S = 90.0  # a virtual machine of Java, on a busy one
-QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-ELASTICMQ = """
-include classpath("application.conf")
-node-address {{ protocol = http, host = "127.0.0.1", port = {port}, context-path = "" }}
-rest-sqs {{ enabled = true, bind-hostname = "127.0.0.1", bind-port = {port}, sqs-limits = strict }}
-rest-stats.enabled = false
-"""
-
-
-def _java(engine: str) -> tuple[Path, str]:
-    folder, java = folder_of(engine), shutil.which("java")
-    if java is None or not folder.exists():
-        pytest.skip(f"not run: {engine} is not here: make engines")
-    return folder, java
-
-
-def _environment(home: Path) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "HOME": str(home)}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,68 +32,51 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def sqs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """ElasticMQ's endpoint, with no queues."""
-    files, java = _java("elasticmq")
-    home, port = tmp_path_factory.mktemp("elasticmq"), free_port()
-    settings = home / "elasticmq.conf"
-    settings.write_text(ELASTICMQ.format(port=port))
-    command = (
-        *(java, "-Xmx256m", *QUICK_START, f"-Dconfig.file={settings}"),
-        *("-cp", f"{files}/*", "org.elasticmq.server.Main"),
-    )
-    with serving(
-        "ElasticMQ", command, _environment(home), port=port, log=home / "log", start_s=START_S
-    ) as endpoint:
+    with serving(servers.elasticmq, tmp_path_factory.mktemp("elasticmq")) as endpoint:
         yield endpoint
 
 
 @pytest.fixture(scope="session")
 def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """DynamoDB Local's endpoint, with no tables."""
-    files, java = _java("dynamodb-local")
-    home, port = tmp_path_factory.mktemp("dynamodb"), free_port()
-    command = (
-        *(java, "-Xmx256m", *QUICK_START, f"-Djava.library.path={files}"),
-        *("-cp", f"{files}:{files}/*", "Loopback"),
-        *("-port", str(port), "-inMemory", "-sharedDb", "-disableTelemetry"),
-    )
-    with serving(
-        "DynamoDB Local", command, _environment(home), port=port, log=home / "log", start_s=START_S
-    ) as endpoint:
+    with serving(servers.dynamodb_local, tmp_path_factory.mktemp("dynamodb")) as endpoint:
         yield endpoint
 
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An S3 server's endpoint, with no buckets."""
-    with s3server.running(tmp_path_factory.mktemp("s3") / "log") as endpoint:
+    with serving(servers.s3, tmp_path_factory.mktemp("s3")) as endpoint:
         yield endpoint
 
 
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The endpoint of EC2, Auto Scaling, CloudWatch and STS, all of them one server's."""
-    server, home, port = installed("moto"), tmp_path_factory.mktemp("moto"), free_port()
-    command = (server / "bin/moto_server", "-H", "127.0.0.1", "-p", str(port))
-    with serving(
-        "moto", command, _environment(home), port=port, log=home / "log", start_s=START_S
-    ) as endpoint:
+    program = installed("moto") / "bin/moto_server"
+
+    def server(address: str, port: int, _home: Path, *, durable: bool) -> servers.Server:
+        assert not durable
+        return servers.Server("moto", (str(program), "-H", address, "-p", str(port)), port)
+
+    with serving(server, tmp_path_factory.mktemp("moto")) as endpoint:
         yield endpoint
 
 
 @pytest.fixture
 def refusing() -> Iterator[Callable[[str, int], str]]:
     """An endpoint that answers everything with one error."""
-    servers: list[ThreadingHTTPServer] = []
+    started: list[ThreadingHTTPServer] = []
 
     def start(code: str, status: int) -> str:
         handler = type("Handler", (Refusing,), {"code": code, "status": status})
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        servers.append(server)
+        started.append(server)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         return f"http://127.0.0.1:{server.server_address[1]}"
 
     yield start
-    for server in servers:
+    for server in started:
         server.shutdown()
         server.server_close()
 

@@ -19,7 +19,7 @@ from eventstore.backends.aws.store import DynamoStore
 from eventstore.backends.aws.table import BLOB_BYTES_MAX, Item, Table
 from eventstore.errors import EngineUnavailable
 from eventstore.event import new_pack_id
-from eventstore.ports import DeadLetter, Enriched
+from eventstore.ports import ERASED, DeadLetter, Enriched, Rewritten
 from tests.aws.conftest import REGION
 from tests.contracts.test_event_store import A, EventStoreContract, OpenStore, enriched
 
@@ -83,6 +83,75 @@ def test_what_is_too_large_for_an_item_is_divided(opened: Callable[..., DynamoSt
     assert len(parts) == 2 * (1 + len(body) // BLOB_BYTES_MAX)
 
 
+def test_an_erasure_leaves_no_parts_and_is_ended_when_it_was_cut_short(
+    opened: Callable[..., DynamoStore], place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    """After each of its calls: what was, or what is left; then it is run again."""
+    large = bytes(range(256)) * 2000
+    pack = enriched([A])
+    letter = DeadLetter(pack.pack_id, 0, "format", "bad", large)
+    opened().put([replace(pack, body=large, dead=(letter,))])
+    gone = DeadLetter(pack.pack_id, 0, ERASED, "erased: it", b"")
+    for number in range(20):
+        left = number
+
+        def cut(done: Any) -> Any:
+            def call(*arguments: Any) -> Any:
+                nonlocal left
+                if left == 0:
+                    raise EngineUnavailable("cut short")
+                left -= 1
+                return done(*arguments)
+
+            return call
+
+        store = opened()
+        with monkeypatch.context() as patched:
+            for name in ("write", "put_if"):
+                patched.setattr(store._table, name, cut(getattr(store._table, name)))
+            was = store.get(pack.pack_id)
+            assert was is not None
+            assert was.body in (large, large[:-1])
+            try:
+                store.erase([Rewritten(pack.pack_id, [gone], was, large[:-1])])
+            except EngineUnavailable:
+                continue
+        break
+    else:
+        pytest.fail("an erasure never ends")
+    assert number == 4
+    now = opened().get(pack.pack_id)
+    assert now is not None
+    assert now.body == large[:-1]
+    assert list(opened().dead_letters()) == [gone]
+    parts = [item for item in everything(place) if item["pk"]["S"].startswith("part#")]
+    assert b"".join(item["blob"]["B"] for item in parts)[: len(large) - 1] == large[:-1]
+    assert len({item["sk"]["S"][:64] for item in parts}) == 1
+
+
+def test_what_is_replaced_while_it_is_read_is_read_anew(
+    opened: Callable[..., DynamoStore], place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    large = bytes(range(256)) * 2000
+    pack = enriched([A])
+    writer, reader = opened(), opened()
+    writer.put([replace(pack, body=large)])
+    was = writer.get(pack.pack_id)
+    read = reader._table._read
+
+    def late(keys: Any) -> Any:
+        with monkeypatch.context() as patched:
+            patched.setattr(reader._table, "_read", read)
+            writer.erase([Rewritten(pack.pack_id, [], was, b"left")])
+        monkeypatch.setattr(reader._table, "_read", read)
+        return read(keys)
+
+    monkeypatch.setattr(reader._table, "_read", late)
+    now = reader.get(pack.pack_id)
+    assert now is not None
+    assert now.body == b"left"
+
+
 def test_a_put_that_was_cut_short_is_ended_by_the_next(
     opened: Callable[..., DynamoStore], place: Place, monkeypatch: pytest.MonkeyPatch
 ):
@@ -124,6 +193,22 @@ def test_a_put_that_was_cut_short_is_ended_by_the_next(
     assert len(list(store.dead_letters())) == 1
     looked = store.ledger(0, recount=True)
     assert looked.entries == looked.found
+
+
+def test_what_packs_add_to_a_window_is_one_item_a_put_and_the_later_counts(
+    opened: Callable[..., DynamoStore], place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    """The later: a put that was cut short is ended by a release that counts otherwise."""
+    packs = [enriched([A, A]) for _ in range(30)]
+    store = opened()
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_add", lambda _: None)
+        store.put(packs)
+    store.put([replace(pack, times_seen=[1, 0]) for pack in packs[:20]])
+    partials = store.partials(600)
+    assert (partials.counts, partials.packs) == ({A: 40}, 30)
+    items = [item["sk"]["S"] for item in everything(place) if item["pk"]["S"] == "window#600"]
+    assert len(items) == 3  # and the version
 
 
 def test_a_redelivery_writes_nothing_else(opened: Callable[..., DynamoStore], place: Place):

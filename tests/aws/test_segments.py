@@ -26,7 +26,7 @@ from eventstore.backends.aws.sweep import Sweep
 from eventstore.backends.aws.table import Table
 from eventstore.errors import EngineUnavailable
 from eventstore.event import new_pack_id
-from eventstore.ports import Enriched, Stage, Way
+from eventstore.ports import Enriched, Rewritten, Stage, Way
 from eventstore.tools.dispatch import run_tool
 from tests.aws.conftest import REGION
 from tests.aws.test_dynamodb import DynamoStoreContract, everything
@@ -313,6 +313,45 @@ def test_the_tool_says_what_it_would_delete(
     assert len(bucket.keys("")) == 3
     assert run_tool([*sweep[:-1], "0"]) == 2
     assert run_tool(["sweep"]) == 2
+
+
+def test_what_is_erased_goes_from_its_segment_too(
+    opened: OpenSegments, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+):
+    """Also when it was cut short before, and others change the same object meanwhile."""
+    packs = large_packs(4)
+    opened().put(packs)
+    store, other = opened(), opened()
+    was = {one.pack_id: one for one in store.packs()}
+    rewritten = [
+        Rewritten(one.pack_id, [], was[one.pack_id], b"left of it", b"s") for one in packs[:2]
+    ]
+    with monkeypatch.context() as patched:
+        patched.setattr(Bucket, "change", lambda *_: fails())
+        with pytest.raises(EngineUnavailable, match="planted"):
+            store.erase(rewritten)
+    now = {one.pack_id: store.get(one.pack_id) for one in packs}
+    again = [replace(one, was=now[one.pack_id]) for one in rewritten]
+    put, left = Bucket._put, 2
+
+    def meanwhile(self: Bucket, key: str, body: bytes, condition: dict[str, str]) -> None:
+        nonlocal left
+        left -= 1
+        if left == 1:
+            third = Rewritten(packs[2].pack_id, [], was[packs[2].pack_id], b"left of it", b"s")
+            assert other.erase([third]) == frozenset()
+        put(self, key, body, condition)
+
+    monkeypatch.setattr(Bucket, "_put", meanwhile)
+    assert store.erase(again) == frozenset()
+    kept = b"".join(bucket.get(key) or b"" for key in bucket.keys(""))
+    assert [one.pack_id.bytes * 1000 in kept for one in packs] == [False, False, False, True]
+    bodies = {one.pack_id: one.body for one in opened().packs()}
+    assert [bodies[one.pack_id] for one in packs] == [b"left of it"] * 3 + [packs[3].body]
+
+
+def fails() -> None:
+    raise EngineUnavailable("planted")
 
 
 def found_by_sweep(

@@ -95,7 +95,7 @@ def test_the_traces_of_the_documents_are_traces(tmp_path):
 
 
 PAGE = (REPOSITORY / "docs/scaling.md").read_text()
-PRINTED = re.findall(r"```console\n\$ (.*)\n```\n```text\n(.*?)\n```", PAGE, re.S)
+PRINTED = re.findall(r"```console\n\$ ([^\n]*)\n```\n```text\n(.*?)\n```", PAGE, re.S)
 ROWS = re.findall(r"^\| ([\d,]+) \| (items|segments) \|(.*) \| ([^|]*) \|$", PAGE, re.M)
 
 

@@ -109,3 +109,11 @@ def test_version_2():
     assert first.trace == "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     runs = [(context, count) for context, _, _, count in contexts.runs()]
     assert runs == [(b"id,name", 1), (b"n", 1)]
+
+
+def test_version_3():
+    erased = fixture("v3-erased")
+    assert erased.events == [b'{"id":"a","type":"click"}', b"", b'{"n":3}']
+    assert erased.shares[1] == packing.Share(1, 1795533826888)
+    assert erased.tombstones == {1: packing.Tombstone("3f0c" * 8, 1795533826000, "view")}
+    assert erased.erasures == (packing.Erasure("3f0c" * 8, 1795620226000, "ab" * 32),)

@@ -21,6 +21,7 @@ from botocore.exceptions import (
 from eventstore.backends.aws.consumed import METER, with_units
 from eventstore.backends.aws.place import Place
 from eventstore.backends.aws.retries import Retries
+from eventstore.backends.aws.wire import OPERATIONS, Wire
 from eventstore.errors import EngineUnavailable
 
 CONNECT_S = 5
@@ -34,6 +35,7 @@ UNMET = {
     "ResourceInUseException",
     "412",
 }
+MISSING = {"NoSuchKey", "NoSuchLifecycleConfiguration"}
 THROTTLED = {
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
@@ -83,7 +85,7 @@ class Unmet(Exception):
 
 
 class Missing(Exception):
-    """The object that was asked for is not there."""
+    """What was asked for is not there."""
 
 
 class Calls:
@@ -100,6 +102,7 @@ class Calls:
             max_pool_connections=CONNECTIONS,
             s3={"addressing_style": "path"} if place.endpoint else {},
         )
+        self._wire: Wire | None = None
         try:
             self._client: Any = session().client(
                 service,  # type: ignore[call-overload]  # a name that is not a literal
@@ -116,7 +119,7 @@ class Calls:
         arguments = with_units(operation, arguments)
         for last in self.retries.tries():
             try:
-                answer: dict[str, Any] = getattr(self._client, operation)(**arguments)
+                answer = self._once(operation, arguments)
                 METER.note(self._service, operation, arguments, answer)
                 return answer
             except ClientError as error:
@@ -124,7 +127,7 @@ class Calls:
                 if code in UNMET or _only_unmet(error):
                     METER.note_unmet(self._service, operation, arguments)
                     raise Unmet(code) from error
-                if code == "NoSuchKey":
+                if code in MISSING:
                     METER.note_unmet(self._service, operation, arguments)
                     raise Missing(code) from error
                 if last or not _passes(error):
@@ -133,6 +136,14 @@ class Calls:
                 if last or not _passes(error):
                     raise refusal(self.place, operation, error) from error
         raise AssertionError("the last try returns or raises")
+
+    def _once(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        if operation not in OPERATIONS:
+            answer: dict[str, Any] = getattr(self._client, operation)(**arguments)
+            return answer
+        if self._wire is None:
+            self._wire = Wire(self._client, session().get_credentials())
+        return self._wire(operation, arguments)
 
     def close(self) -> None:
         self._client.close()

@@ -4,12 +4,10 @@
     pack#<minute>#<digit>   <pack id>           a pack, or where it is in a segment; the digit, its
                                                 id's last, makes 16 shards
     minutes                 <minute>            a minute that has packs
-    window#<start>          pack#<pack id>      what a pack adds to a window
-    window#<start>          version             how often what the window counts has changed
-    changed                 <start>             a window that was not published since
+    window#<start>, changed                     what windows count, which have changed: windows.py
     dead#<digit>            <pack id>#<index>   a dead letter; 0: a whole pack, n + 1: its event n
-    keys#<span>             <number>            client keys, in the order of their packs
-    part#<digest>           <number>            of a blob that is too large for its item
+    keys#<span>[#<log>]     <number>            client keys, in the order of their packs: key_log.py
+    part#<pk>#<sk>          <digest>#<number>   of this item's blob, which is too large for it
 
 A pack's minute is its id's own, so whoever has the id has the key.
 """
@@ -25,15 +23,11 @@ import orjson
 
 from eventstore.backends.aws.segments import Extent
 from eventstore.backends.aws.table import Item, Key, Value
-from eventstore.event import CountKey
 from eventstore.ledger import Tally, minute_of
 from eventstore.ports import DeadLetter, Stage, Stored, Way
 
 DIGITS = "0123456789abcdef"
-ORDERED = 1 << 40  # added to starts of windows: they sort as text, also before 1970
-VERSION = "version"
 MINUTES = "minutes"
-CHANGED = "changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +52,16 @@ class Head:
     revision: int = 1
     body_at: Extent | None = None
     sidecar_at: Extent | None = None
+    gone: tuple[Extent, ...] = ()
 
     @property
     def hidden(self) -> frozenset[int]:
         return self.retries | self.dead
+
+    @property
+    def placed(self) -> tuple[Extent, ...]:
+        """What is not in the item."""
+        return tuple(one for one in (self.body_at, self.sidecar_at) if one)
 
     def to_stored(self) -> Stored:
         return Stored(
@@ -88,6 +88,8 @@ class Head:
             values["way"] = orjson.dumps(self.way).decode()
         placed = {"body_at": self.body_at, "sidecar_at": self.sidecar_at}
         values |= {name: one.to_text() for name, one in placed.items() if one}
+        if self.gone:
+            values["gone"] = json.dumps([one.to_text() for one in self.gone])
         pk, sk = head_key(self.pack_id)
         return Item(pk, sk, values, b"".join(contents), expires_at_s)
 
@@ -114,6 +116,7 @@ def head_of(item: Item) -> Head:
         int(item.values["revision"]),
         extent_of(item, "body_at"),
         extent_of(item, "sidecar_at"),
+        tuple(map(Extent.of, json.loads(str(item.values.get("gone", "[]"))))),
     )
 
 
@@ -136,31 +139,6 @@ def minute_item(minute: int, expires_at_s: int | None) -> Item:
 
 def minute_sk(minute: int) -> str:
     return f"{minute:010d}"
-
-
-def window_key(start_s: int) -> str:
-    return f"window#{start_s}"
-
-
-def partial_key(start_s: int, pack_id: UUID) -> Key:
-    return window_key(start_s), f"pack#{pack_id.hex}"
-
-
-def partial_items(
-    pack_id: UUID, counts: Mapping[CountKey, int], expires_at_s: int | None
-) -> dict[int, Item]:
-    """Start of a window → what the pack adds to it."""
-    rows: dict[int, list[tuple[str, str, int]]] = {}
-    for key, count in sorted(counts.items()):
-        rows.setdefault(key.window_start_s, []).append((key.endpoint, key.name, count))
-    return {
-        start_s: Item(*partial_key(start_s, pack_id), {}, json.dumps(some).encode(), expires_at_s)
-        for start_s, some in rows.items()
-    }
-
-
-def changed_key(start_s: int) -> Key:
-    return CHANGED, f"{start_s + ORDERED:014d}"
 
 
 def letter_key(pack_id: UUID, index: int | None) -> Key:

@@ -48,7 +48,7 @@ class Placing:
         self._placement = placement
         self._has_expired = has_expired
 
-    def written(self, packs: Sequence[Enriched], keys: Mapping[int, bytes]) -> Segment | None:
+    def written(self, packs: Sequence[Enriched], keys: Mapping[str, bytes]) -> Segment | None:
         """Durable in a segment; None: they are to be items."""
         if self._segments is None or self._placement == "items" or not packs:
             return None
@@ -81,10 +81,18 @@ class Placing:
         for some in _chunks(heads):
             yield from self._filled(some)
 
+    def blank(self, extents: Sequence[Extent]) -> None:
+        """Overwrites bytes that were erased; each file once."""
+        by_file: dict[str, list[Extent]] = {}
+        for one in extents:
+            by_file.setdefault(one.file, []).append(one)
+        for file, some in by_file.items():
+            self._those(file).blank(file, some)
+
     def lost(self, head: Head, known: dict[str, bool]) -> bool:
         """Whether something that its item refers to is not there. known: of files, so that each is
         looked at once."""
-        files = [one.file for one in (head.body_at, head.sidecar_at) if one]
+        files = [one.file for one in head.placed]
         for file in files:
             if file not in known:
                 known[file] = self._those(file).is_there(file)
@@ -95,10 +103,10 @@ class Placing:
             self._segments.close()
 
     def _filled(self, heads: Sequence[Head]) -> Iterator[Head]:
-        extents = [one for head in heads for one in (head.body_at, head.sidecar_at) if one]
+        extents = [one for head in heads for one in head.placed]
         found = self._those(extents[0].file).read(extents) if extents else {}
         for head in heads:
-            gone = [one for one in (head.body_at, head.sidecar_at) if one and one not in found]
+            gone = [one for one in head.placed if one not in found]
             if gone and not self._has_expired(head.pack_id):
                 raise self._those(gone[0].file).missing(gone[0].file)
             if gone:
@@ -125,7 +133,7 @@ def _chunks(heads: Iterable[Head]) -> Iterator[list[Head]]:
     wanted, held = 1, 0
     for head in heads:
         some.append(head)
-        held += sum(sum(one.lengths) for one in (head.body_at, head.sidecar_at) if one)
+        held += sum(sum(one.lengths) for one in head.placed)
         if len(some) >= wanted or held >= LOAD_BYTES_MAX:
             yield some
             some, held = [], 0

@@ -1,7 +1,7 @@
 """Segments: packs merged into large objects of a bucket, so that one write does for many.
 
     <name>.sidecars   magic `EVSG` · u32 length of the directory · directory (JSON)
-                      · of each pack its sidecar and view · of each span the packs' client keys
+                      · of each pack its sidecar and view · of each log the packs' client keys
     <name>.bodies     the packs as they came, one after the other
 
 A name is a UUIDv7 of the moment of writing, and never used twice. What no item refers to is not
@@ -62,19 +62,19 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Where each pack is, and the client keys of each span."""
+    """Where each pack is, and what it adds to logs of client keys, by their pk."""
 
     bodies: Mapping[UUID, Extent]
     sidecars: Mapping[UUID, Extent]
-    keys: Mapping[int, Extent]
+    keys: Mapping[str, Extent]
 
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """What a segment was written for: its packs, and the spans of their client keys."""
+    """What a segment was written for: its packs, and the logs of their client keys."""
 
     packs: tuple[UUID, ...]
-    spans: tuple[int, ...]
+    logs: tuple[str, ...]
 
 
 class Segments:
@@ -85,7 +85,7 @@ class Segments:
         self._now_s = now_s
         self._pool = ThreadPoolExecutor(THREADS, "segments")
 
-    def write(self, packs: Sequence[Enriched], keys: Mapping[int, bytes]) -> Segment:
+    def write(self, packs: Sequence[Enriched], keys: Mapping[str, bytes]) -> Segment:
         """Durable when it returns; nobody refers to it yet."""
         name = new_pack_id().hex
         packs = sorted(packs, key=lambda pack: pack.pack_id)  # readers come in this order
@@ -136,6 +136,17 @@ class Segments:
         """None: it is not there. From any thread."""
         return self._range([extent])
 
+    def blank(self, file: str, extents: Sequence[Extent]) -> None:
+        """Overwrites them with zeros; the others stay where they are."""
+
+        def blanked(body: bytes) -> bytes:
+            left = bytearray(body)
+            for one in extents:
+                left[one.at : one.end] = bytes(one.end - one.at)
+            return bytes(left)
+
+        self.bucket.change(file, blanked)
+
     def is_there(self, file: str) -> bool:
         """Without reading it."""
         return self.bucket.get_range(file, 0, 1) is not None
@@ -160,7 +171,7 @@ class Segments:
             read += self.bucket.get_range(file, len(read), missing) or b""
         document = json.loads(read[PREFIX.size : PREFIX.size + length])
         packs = tuple(UUID(one) for one, *_ in document["packs"])
-        return Directory(packs, tuple(span for span, _ in document["keys"]))
+        return Directory(packs, tuple(log for log, _ in document["keys"]))
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
@@ -201,12 +212,12 @@ def merged(extents: Iterable[Extent]) -> list[list[Extent]]:
     return ranges
 
 
-def _head(packs: Sequence[Enriched], keys: Mapping[int, bytes]) -> bytes:
+def _head(packs: Sequence[Enriched], keys: Mapping[str, bytes]) -> bytes:
     document: dict[str, Any] = {
         "packs": [
             [one.pack_id.hex, len(one.body), len(one.sidecar), len(one.view)] for one in packs
         ],
-        "keys": [[span, len(blob)] for span, blob in keys.items()],
+        "keys": [[log, len(blob)] for log, blob in keys.items()],
     }
     text = json.dumps(document, separators=(",", ":")).encode()
     return PREFIX.pack(MAGIC, len(text)) + text

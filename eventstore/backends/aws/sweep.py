@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from eventstore.backends.aws.items import extent_of, head_key
-from eventstore.backends.aws.key_log import AT, key_entries
+from eventstore.backends.aws.key_log import AT
 from eventstore.backends.aws.segments import BODIES, SIDECARS, Directory, Segments, written_at_s
 from eventstore.backends.aws.table import Table
 
@@ -65,7 +65,5 @@ class Sweep:
     def _has_keys(self, file: str, directory: Directory) -> bool:
         if file.endswith(BODIES):
             return False
-        entries = (
-            item for span in directory.spans for item in self._table.query(key_entries(span))
-        )
+        entries = (item for log in directory.logs for item in self._table.query(log))
         return any(at.file == file for item in entries if (at := extent_of(item, AT)))
