@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.commands.aws_bill import bill
-from cli.commands.aws_join import drain, env_option, file_option, join, opened
+from cli.commands.aws_nodes import drain, env_option, file_option, join, opened
 from cli.output import GOOD, NOTE, Output, json_option, yes_option
 
 if TYPE_CHECKING:
