@@ -146,7 +146,7 @@ def _show(planned: Plan) -> None:
     for change in planned.changes:
         for line in _lines(change):
             click.echo(line)
-    for url in env.urls.values():
+    for url in env.urls:
         click.echo(f"  url {url}")
     price = _price(planned)
     for one in price.lines:
