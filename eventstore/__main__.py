@@ -113,7 +113,7 @@ def main(argv: list[str]) -> int:
     except SettingsError as error:
         print(f"eventstore {arguments.role}: {error}", file=sys.stderr)
         return USAGE_EXIT
-    return service.serve(process, options, ROLES[arguments.role])
+    return service.serve(process, options, ROLES[arguments.role], engines.counters)
 
 
 if __name__ == "__main__":

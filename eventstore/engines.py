@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from eventstore.backends.aws.consumed import METER
 from eventstore.backends.aws.place import Place
 from eventstore.backends.aws.retries import Retries
 from eventstore.backends.embedded.aggregates import EmbeddedAggregates
@@ -18,6 +19,7 @@ from eventstore.backends.embedded.objects import EmbeddedObjects
 from eventstore.backends.embedded.queue import EmbeddedQueue
 from eventstore.backends.embedded.store import EmbeddedStore
 from eventstore.errors import SettingsError
+from eventstore.metrics import Counter
 from eventstore.ports import Aggregates, EventStore, Objects, Queue
 from eventstore.settings import ENGINES, Settings
 
@@ -67,6 +69,11 @@ def open_terms(settings: Settings) -> Objects:
         return Bucket(Place.of(settings.scaling_state, "s3"), Retries(settings.commit_s))
     folder = _folder(settings.scaling_state or settings.data)
     return EmbeddedObjects(folder if settings.scaling_state else folder / "autoscaler")
+
+
+def counters() -> list[Counter]:
+    """What this process has consumed of engines that bill it."""
+    return METER.counters()
 
 
 def creations(

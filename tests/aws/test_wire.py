@@ -79,7 +79,8 @@ def test_bytes_come_back_as_bytes():
     body = b'{"Item": {"pk": {"S": "a"}, "blob": {"B": "AP8="}, "n": {"N": "1"}}, "More": {}}'
     with answering(200, body) as endpoint:
         assert opened(endpoint)("get_item", TableName="events", Key={"pk": {"B": b"x"}}) == {
-            "Item": {"pk": {"S": "a"}, "blob": {"B": bytes([0, 255])}, "n": {"N": "1"}}
+            "Item": {"pk": {"S": "a"}, "blob": {"B": bytes([0, 255])}, "n": {"N": "1"}},
+            "ResponseMetadata": {"HTTPHeaders": {"content-length": len(body)}},
         }
 
 

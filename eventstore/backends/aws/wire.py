@@ -18,6 +18,8 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
 from botocore.parsers import create_parser
 
+from eventstore.backends.aws.consumed import METER
+
 # Those that a role makes all the time; all others are boto3's.
 OPERATIONS = {
     "batch_get_item",
@@ -52,6 +54,7 @@ class TableAnswer(TypedDict, total=False):
     LastEvaluatedKey: dict[str, Value]
     UnprocessedItems: Any
     UnprocessedKeys: Any
+    ConsumedCapacity: Any
 
 
 class Attribute(TypedDict, total=False):
@@ -103,6 +106,7 @@ class Wire:
         body = msgspec.json.encode(arguments)
         headers = self._headers(f"{self._prefix}.{name}", body, datetime.now(UTC))
         request = AWSPreparedRequest("POST", self._url, headers, body, False)  # type: ignore[arg-type]
+        METER.sent(self._service, len(body))
         answer = self._client._endpoint.http_session.send(request)
         content: bytes = answer.content
         if answer.status_code != 200:
@@ -111,6 +115,7 @@ class Wire:
             said: dict[str, Any] = self._decoder.decode(content)
         except msgspec.DecodeError as error:  # the connection was cut
             raise HTTPClientError(error=error) from error
+        said["ResponseMetadata"] = {"HTTPHeaders": {"content-length": len(content)}}
         return said
 
     def _headers(self, target: str, body: bytes, now: datetime) -> dict[str, str]:
