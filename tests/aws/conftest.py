@@ -16,7 +16,6 @@ from cli.aws.account import session
 from cli.lab.engines import servers
 from tests.aws import shop as shops
 from tests.aws.refusing import Refusing
-from tests.server_venv import installed
 from tests.serving import serving
 
 REGION = shops.REGION
@@ -53,14 +52,13 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The endpoint of EC2, Auto Scaling, CloudWatch and STS, all of them one server's."""
-    program = installed("moto") / "bin/moto_server"
-
-    def server(address: str, port: int, _home: Path, *, durable: bool) -> servers.Server:
-        assert not durable
-        return servers.Server("moto", (str(program), "-H", address, "-p", str(port)), port)
-
-    with serving(server, tmp_path_factory.mktemp("moto")) as endpoint:
+    with serving(_moto, tmp_path_factory.mktemp("moto")) as endpoint:
         yield endpoint
+
+
+def _moto(address: str, port: int, home: Path, *, durable: bool) -> servers.Server:
+    program = servers.environment("moto") / "bin/moto_server"
+    return servers.Server("moto", (str(program), "-H", address, "-p", str(port)), port)
 
 
 @pytest.fixture
