@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.commands.aws_bill import bill
+from cli.commands.aws_join import drain, env_option, file_option, join, opened
 from cli.output import GOOD, NOTE, Output, json_option, yes_option
 
 if TYPE_CHECKING:
@@ -16,14 +17,6 @@ if TYPE_CHECKING:
     from cli.aws.price import Line, Price
 
 _MARKS = {"create": "+", "change": "~", "keep": "=", "extra": "?"}
-
-env_option = click.option("--env", "env", required=True, metavar="NAME", help="Which environment.")
-file_option = click.option(
-    "--file",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Its file, if it isn't aws/NAME.yaml.",
-)
 
 
 @click.group()
@@ -39,6 +32,8 @@ def aws() -> None:
 
 
 aws.add_command(bill)
+aws.add_command(join)
+aws.add_command(drain)
 
 
 @aws.command()
@@ -140,12 +135,9 @@ def destroy(
 
 
 def _planned(env: str, file: Path | None) -> Plan:
-    from cli.aws.account import Account
-    from cli.aws.environment_file import load_environment
     from cli.aws.plan import Plan
 
-    described = load_environment(env, file or Path("aws") / f"{env}.yaml")
-    return Plan(described, Account(described.region))
+    return Plan(*opened(env, file))
 
 
 def _show(planned: Plan) -> None:
@@ -154,6 +146,8 @@ def _show(planned: Plan) -> None:
     for change in planned.changes:
         for line in _lines(change):
             click.echo(line)
+    for url in env.urls.values():
+        click.echo(f"  url {url}")
     price = _price(planned)
     for one in price.lines:
         click.echo(f"  $ {_dollars(one):21} a month  {one.what}")
@@ -201,5 +195,6 @@ def _json(planned: Plan) -> dict[str, Any]:
         "region": planned.env.region,
         "account": planned.account_id,
         "changes": [one.to_json() for one in planned.changes],
+        "urls": planned.env.urls,
         "price": _price(planned).to_json(),
     }

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from cli.aws.account import session
 from cli.lab.engines import servers
 from tests.aws import shop as shops
 from tests.aws.refusing import Refusing
@@ -51,29 +52,30 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The endpoint of EC2, Auto Scaling, CloudWatch and STS, all of them one server's."""
-    with serving(_moto, tmp_path_factory.mktemp("moto")) as endpoint:
-        yield endpoint
-
-
-def _moto(address: str, port: int, home: Path, *, durable: bool) -> servers.Server:
     program = servers.environment("moto") / "bin/moto_server"
-    return servers.Server("moto", (str(program), "-H", address, "-p", str(port)), port)
+
+    def server(address: str, port: int, _home: Path, *, durable: bool) -> servers.Server:
+        assert not durable
+        return servers.Server("moto", (str(program), "-H", address, "-p", str(port)), port)
+
+    with serving(server, tmp_path_factory.mktemp("moto")) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture
 def refusing() -> Iterator[Callable[[str, int], str]]:
     """An endpoint that answers everything with one error."""
-    servers: list[ThreadingHTTPServer] = []
+    started: list[ThreadingHTTPServer] = []
 
     def start(code: str, status: int) -> str:
         handler = type("Handler", (Refusing,), {"code": code, "status": status})
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        servers.append(server)
+        started.append(server)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         return f"http://127.0.0.1:{server.server_address[1]}"
 
     yield start
-    for server in servers:
+    for server in started:
         server.shutdown()
         server.server_close()
 
@@ -136,3 +138,19 @@ def nodes(shop: shops.Shop) -> dict[str, Any]:
         "max": 4,
     }
     return {"master": "salt.internal", "groups": {"collector": collector}}
+
+
+@pytest.fixture
+def actions() -> Iterator[set[str]]:
+    """What IAM calls the operations that evctl carries out meanwhile."""
+    seen: set[str] = set()
+
+    def note(event_name: str, **_: Any) -> None:
+        _, service, operation = event_name.split(".")
+        prefix = {"monitoring": "cloudwatch"}.get(service, service).replace("-", "")
+        action = f"{prefix}:{operation}"
+        seen.add(shops.ACTIONS.get(action, action))
+
+    session().events.register("before-call", note)
+    yield seen
+    session().events.unregister("before-call", note)

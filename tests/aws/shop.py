@@ -14,6 +14,17 @@ from cli.main import run
 from eventstore.backends.aws.calls import session
 
 REGION = "eu-central-1"
+POLICIES = Path(__file__).parent.parent.parent / "docs" / "aws"
+# Where IAM calls an operation something else.
+ACTIONS = {
+    "s3:DeleteObjects": "s3:DeleteObject",
+    "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+    "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
+    "s3:ListBuckets": "s3:ListAllMyBuckets",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
+    "s3:PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+}
 SHOP = {
     "region": REGION,
     "queues": {"packs": {}},
@@ -38,9 +49,14 @@ class Shop:
     def write(self, **differs: Any) -> None:
         self.file.write_text(yaml.safe_dump({"app": self.app, **SHOP, **differs}))
 
-    def evctl(self, command: str, *more: str) -> tuple[int, dict[str, Any]]:
+    def evctl(
+        self, command: str, *more: str, fleet: Path | None = None
+    ) -> tuple[int, dict[str, Any]]:
         """Exit code, and what it says as JSON."""
-        words = ("aws", command, "--env", "test", "--file", str(self.file), *more, "--json")
+        words = (
+            *(("--fleet", str(fleet)) if fleet else ()),
+            *("aws", command, "--env", "test", "--file", str(self.file), *more, "--json"),
+        )
         code = run(list(words))
         return code, json.loads(self.capsys.readouterr().out.splitlines()[-1])
 

@@ -4,48 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cli.aws.account import session
 from cli.aws.user_data import user_data
-from tests.aws.shop import SHOP, Shop, client
+from tests.aws.shop import POLICIES, SHOP, Shop, client
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:ops"
-POLICIES = Path(__file__).parent.parent.parent / "docs" / "aws"
-# Where IAM calls an operation something else.
-ACTIONS = {
-    "s3:DeleteObjects": "s3:DeleteObject",
-    "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
-    "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
-    "s3:ListBuckets": "s3:ListAllMyBuckets",
-    "s3:ListObjectsV2": "s3:ListBucket",
-    "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
-    "s3:PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
-}
 # What AWS checks beside an operation: tags that are given with it, and who the nodes will be.
 IMPLIED = {
     *("sqs:TagQueue", "dynamodb:TagResource", "s3:TagResource", "cloudwatch:TagResource"),
     *("ec2:CreateTags", "ec2:RunInstances", "iam:PassRole", "iam:CreateServiceLinkedRole"),
 }
-
-
-@pytest.fixture
-def actions() -> Iterator[set[str]]:
-    """What IAM calls the operations that are carried out meanwhile."""
-    seen: set[str] = set()
-
-    def note(event_name: str, **_: Any) -> None:
-        _, service, operation = event_name.split(".")
-        prefix = {"monitoring": "cloudwatch"}.get(service, service).replace("-", "")
-        seen.add(ACTIONS.get(f"{prefix}:{operation}", f"{prefix}:{operation}"))
-
-    session().events.register("before-call", note)
-    yield seen
-    session().events.unregister("before-call", note)
 
 
 def test_an_environment_is_made_once_changed_and_taken_away_by_what_its_policy_allows(
