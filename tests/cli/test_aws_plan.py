@@ -102,10 +102,10 @@ def test_names_and_urls_of_an_environment(tmp_path: Path):
     file.write_text("app: shop\nregion: eu-west-1\nqueues: {packs: {}}\nbuckets: {store: null}\n")
     env = load_environment("prod", file)
     assert env.tags == {"evctl-app": "shop", "evctl-env": "prod"}
-    assert env.urls == {
-        "packs": "sqs://shop-prod-packs?region=eu-west-1",
-        "store": "s3://shop-prod-store?region=eu-west-1",
-    }
+    assert env.urls == [
+        "sqs://shop-prod-packs?region=eu-west-1",
+        "s3://shop-prod-store?region=eu-west-1",
+    ]
 
 
 @pytest.mark.parametrize(
