@@ -75,6 +75,14 @@ class Alarms:
 
 
 @dataclass(frozen=True)
+class Expects:
+    """The event store's traffic by which a plan works out what is paid by use."""
+
+    events_per_s: int = _number(1, 10_000_000)
+    event_bytes: int = _number(1, 1_000_000)
+
+
+@dataclass(frozen=True)
 class Environment:
     """One environment. account: the only one in which it may be made. master: the Salt master's
     address, as the nodes of `groups` reach it; groups: by role."""
@@ -89,20 +97,21 @@ class Environment:
     buckets: Mapping[str, Bucket] = field(default_factory=dict)
     groups: Mapping[str, Group] = field(default_factory=dict)
     alarms: Alarms | None = None
+    expects: Expects | None = None
 
     @property
     def prefix(self) -> str:
         return f"{self.app}-{self.env}-"
 
     @property
-    def urls(self) -> dict[str, str]:
-        """What an app's settings call its queues, tables and buckets: name → URL."""
+    def urls(self) -> list[str]:
+        """What an app's settings call its queues, tables and buckets."""
         kinds = {"sqs": self.queues, "dynamodb": self.tables, "s3": self.buckets}
-        return {
-            name: f"{scheme}://{self.prefix}{name}?region={self.region}"
+        return [
+            f"{scheme}://{self.prefix}{name}?region={self.region}"
             for scheme, names in kinds.items()
             for name in names
-        }
+        ]
 
     @property
     def tags(self) -> dict[str, str]:

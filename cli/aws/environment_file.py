@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 import yaml
 
-from cli.aws.environment import Alarms, Bucket, Environment, Group, Queue, Table, Units
+from cli.aws.environment import Alarms, Bucket, Environment, Expects, Group, Queue, Table, Units
 from cli.aws.errors import EnvironmentFileError
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", re.ASCII)
@@ -143,4 +143,8 @@ _MANY: dict[str, type[Any]] = {
     "Mapping[str, Bucket]": Bucket,
     "Mapping[str, Group]": Group,
 }
-_ONE: dict[str, type[Any]] = {"Units | None": Units, "Alarms | None": Alarms}
+_ONE: dict[str, type[Any]] = {
+    "Units | None": Units,
+    "Alarms | None": Alarms,
+    "Expects | None": Expects,
+}

@@ -49,7 +49,7 @@ class Groups:
 
     def look(self, name: str) -> Present | None:
         group = self._group(name)
-        if group is None:
+        if group is None or "Status" in group:  # it has one while it is being deleted only
             return None
         tags = from_pairs(group.get("Tags", []))
         properties = {

@@ -85,7 +85,7 @@ class Plan:
         order = list(WANTED)
         there.sort(key=lambda one: order.index(one.kind))
         there.reverse()
-        found = [Doomed(one.kind, one.name, self._kinds[one.kind].holds(one.name)) for one in there]
+        found = [Doomed(one.kind, one.name, self._held(one)) for one in there]
         for one in found:
             if one.holds and one.name not in with_data:
                 raise StillHolds(
@@ -100,6 +100,12 @@ class Plan:
             with suppress(Absent):
                 self._kinds[one.kind].delete(one.name)
             tell(one)
+
+    def _held(self, one: Change) -> str:
+        try:
+            return self._kinds[one.kind].holds(one.name)
+        except Absent:  # it has gone meanwhile
+            return ""
 
     def _extras(self) -> list[Change]:
         """What bears the environment's tags and isn't in the file any more."""

@@ -1,5 +1,5 @@
-"""What an environment costs a month, as far as its file says: what is paid for whether events come
-or not. What is paid by use is `evctl aws bill`, and on paper `evctl scale capacity`."""
+"""What an environment costs a month, by its file: what is paid for whether events come or not, and,
+where the file says how many are expected, what they consume, as `evctl scale capacity` has it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cli.aws import alarms
-from cli.aws.environment import Environment
+from cli.aws.environment import Environment, Expects
+from scaling import figures
+from scaling.capacity import capacity
 from scaling.prices import HOURS_A_MONTH, Prices
 
 
@@ -54,7 +56,9 @@ def price_of(env: Environment, prices: Prices) -> Price:
     unknown = sorted(
         {one.instance for one in env.groups.values() if one.instance not in prices.instances}
     )
-    not_counted = ["requests, units on demand and what is kept: evctl aws bill"]
+    not_counted = ["what is kept"]
+    if env.expects is None:
+        not_counted.append("what is paid by use: say in the file what it `expects`")
     not_counted += [f"nodes of the type {one}: not in scaling/prices.yaml" for one in unknown]
     if any(table.warm for table in env.tables.values()):
         not_counted.append("warming a table, which is paid once")
@@ -77,6 +81,21 @@ def _lines(env: Environment, prices: Prices) -> Iterator[Line]:
             hours = prices.usd("dynamodb_wcu_hour", units.writes * HOURS_A_MONTH)
             hours += prices.usd("dynamodb_rcu_hour", units.reads * HOURS_A_MONTH)
             yield Line(f"table {name}, provisioned", hours, hours)
+    if env.expects:
+        provisioned = any(table.provisioned for table in env.tables.values())
+        for line in _by_use(env.expects, prices):
+            if not (provisioned and line.what.startswith("DynamoDB")):  # its units are above
+                yield line
     if made := len(alarms.wanted(env)):
         usd = prices.usd("cloudwatch_alarm_month", made)
         yield Line(f"{made} alarms", usd, usd)
+
+
+def _by_use(expects: Expects, prices: Prices) -> Iterator[Line]:
+    """SQS, DynamoDB on demand, S3; the nodes are those of the file."""
+    rate, size = expects.events_per_s, expects.event_bytes
+    instance = next(iter(prices.instances))  # only for the nodes that the model takes for itself
+    used = capacity(rate, size, figures.load(), prices, instance=instance).consumption
+    for service, usd_per_hour in used.usd_per_hour(prices).items():
+        usd = usd_per_hour * HOURS_A_MONTH
+        yield Line(f"{service}, for {rate:,} events/s of {size:,} bytes", usd, usd)

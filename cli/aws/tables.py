@@ -57,6 +57,8 @@ class Tables:
             properties = {**_as_it_is(table), "ttl": self._ttl(name)}
         except Absent:
             return None
+        if table["TableStatus"] == "DELETING":
+            return None
         return Present(self._owns(table["TableArn"]), properties)
 
     def create(self, wanted: Resource) -> None:

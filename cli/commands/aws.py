@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.commands.aws_bill import bill
-from cli.commands.aws_join import env_option, file_option, join
+from cli.commands.aws_nodes import drain, env_option, file_option, join, opened
 from cli.output import GOOD, NOTE, Output, json_option, yes_option
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def aws() -> None:
 
 aws.add_command(bill)
 aws.add_command(join)
+aws.add_command(drain)
 
 
 @aws.command()
@@ -134,12 +135,9 @@ def destroy(
 
 
 def _planned(env: str, file: Path | None) -> Plan:
-    from cli.aws.account import Account
-    from cli.aws.environment_file import load_environment
     from cli.aws.plan import Plan
 
-    described = load_environment(env, file or Path("aws") / f"{env}.yaml")
-    return Plan(described, Account(described.region))
+    return Plan(*opened(env, file))
 
 
 def _show(planned: Plan) -> None:
@@ -148,7 +146,7 @@ def _show(planned: Plan) -> None:
     for change in planned.changes:
         for line in _lines(change):
             click.echo(line)
-    for url in env.urls.values():
+    for url in env.urls:
         click.echo(f"  url {url}")
     price = _price(planned)
     for one in price.lines:

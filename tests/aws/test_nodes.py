@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,15 @@ import pytest
 import yaml
 
 from artifacts.trust import new_signing_key
-from cli.aws.join import Machine, add_to_map
+from cli.aws import node_map
+from cli.aws.account import Account
+from cli.aws.drain import Leaver, leavers, let_go
+from cli.aws.environment_file import load_environment
 from cli.aws.user_data import user_data
 from cli.fleet import Fleet, FleetError
+from cli.salt_client import Return
 from cli.tokens import redeem
-from tests.aws.shop import POLICIES, Shop, client
+from tests.aws.shop import POLICIES, REGION, Shop, client
 
 
 def test_what_a_group_names_and_is_not_there(shop: Shop, nodes: dict[str, Any]):
@@ -80,6 +86,7 @@ def test_new_machines_are_put_on_the_map_and_given_a_token_each_once(
     for node, one in joined.items():
         known = fleet.nodes()[node]
         assert node == f"collector-{one['instance']}"
+        assert known.groups == (shop.name("")[:-1],)
         assert (known.role, known.az, known.address) == ("collector", one["az"], one["address"])
         (found,) = client("ec2").describe_tags(
             Filters=[
@@ -90,16 +97,22 @@ def test_new_machines_are_put_on_the_map_and_given_a_token_each_once(
         assert redeem(tmp_path / "tokens", node, found["Value"])
         assert not redeem(tmp_path / "tokens", "collector-i-other", found["Value"])
     assert shop.evctl("join", "--yes", fleet=fleet.path)[1]["joined"] == []
+    leavers(Account(REGION), fleet, load_environment("test", shop.file))
     policy = json.loads((POLICIES / "master.json").read_text())
-    assert actions == {action for one in policy["Statement"] for action in one["Action"]}
+    assert actions | {"autoscaling:CompleteLifecycleAction"} == {
+        action for one in policy["Statement"] for action in one["Action"]
+    }
     shop.evctl("destroy", "--yes", "--with-data", shop.name("collector"))
 
 
 def a_fleet(root: Path) -> Fleet:
     """Files of a fleet whose master nobody has started."""
     (root / "nodes.yaml").write_text("# ours\nconsole-01: {role: console}\n")
-    (root / "salt").mkdir()
-    (root / "salt" / "master").write_text(f"autosign_grains_dir: {root}/tokens\n")
+    for folder in ("salt", "documents", "pki/minions"):
+        (root / folder).mkdir(parents=True)
+    (root / "salt" / "master").write_text(
+        f"autosign_grains_dir: {root}/tokens\npki_dir: {root}/pki\n"
+    )
     described = {
         "name": "test",
         "salt_master_config": "salt",
@@ -116,9 +129,93 @@ def test_a_map_that_nodes_cannot_be_added_to_stays_as_it_is(tmp_path: Path):
     path = tmp_path / "nodes.yaml"
     text = "{console-01: {role: console}}\n"
     path.write_text(text)
-    with pytest.raises(FleetError, match="can't be added"):
-        add_to_map(path, [Machine("i-0abc", "collector", "a", "10.0.0.1")])
+    with pytest.raises(FleetError, match="can't be changed"):
+        node_map.add(path, {"collector-i-0abc": {"role": "collector"}})
     assert path.read_text() == text
+
+
+class Holding(Account):
+    """moto knows no machine that waits for a hook: one is said to, and what ends its wait is
+    noted."""
+
+    def __init__(self, instance: str) -> None:
+        super().__init__(REGION)
+        self._instance = instance
+        self.ended: list[dict[str, Any]] = []
+
+    def all(self, service: str, operation: str, key: str, **arguments: Any) -> list[Any]:
+        found = super().all(service, operation, key, **arguments)
+        for group in found if key == "AutoScalingGroups" else ():
+            for one in group["Instances"]:
+                if one["InstanceId"] == self._instance:
+                    one["LifecycleState"] = "Terminating:Wait"
+        return found
+
+    def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
+        if operation != "complete_lifecycle_action":
+            return super().call(service, operation, **arguments)
+        self.ended.append(arguments)
+        return {}
+
+
+@dataclass
+class Retiring:
+    """Nodes that are asked to drain; fleet: as they find it then."""
+
+    fleet: Fleet
+    drained: bool
+    asked: list[tuple[str, bool]] = field(default_factory=list)  # node, whether it is on the map
+
+    def call(self, nodes, function, kwargs, timeout_s) -> Iterator[Return]:
+        assert function == "evrelease.retire"
+        for node in nodes:
+            self.asked.append((node, node in self.fleet.nodes()))
+            result = {"stopped": ["r"], "drained": self.drained, "drain_s": 1.5}
+            yield Return(node, data={"ok": True, "result": result})
+
+
+def test_who_is_to_go_is_drained_off_the_map_and_then_let_go(
+    shop: Shop, nodes: dict[str, Any], tmp_path: Path
+):
+    fleet = a_fleet(tmp_path)
+    before = fleet.config.nodes.read_text()
+    shop.write(queues={}, tables={}, buckets={}, **nodes)
+    shop.apply()
+    joined = shop.evctl("join", "--yes", fleet=fleet.path)[1]["joined"]
+    env = load_environment("test", shop.file)
+    (one, other) = (each["instance"] for each in joined)
+    node = f"collector-{one}"
+    key = tmp_path / "pki" / "minions" / node
+    key.touch()
+    account = Holding(one)
+    assert leavers(Account(REGION), fleet, env) == []
+    (leaver,) = leavers(account, fleet, env)
+    assert leaver == Leaver(node, one, shop.name("collector"))
+
+    stuck = Retiring(fleet, drained=False)
+    assert let_go(account, fleet, stuck, leaver).why.startswith("it had to be killed")
+    assert stuck.asked == [(node, False)]  # so that nothing brings it back meanwhile
+    assert node in fleet.nodes()
+    assert (account.ended, key.exists()) == ([], True)
+
+    assert let_go(account, fleet, Retiring(fleet, drained=True), leaver).drained_s == 1.5
+    assert node not in fleet.nodes()
+    assert not key.exists()
+    assert account.ended == [
+        {
+            "AutoScalingGroupName": shop.name("collector"),
+            "LifecycleHookName": "evctl-drain",
+            "InstanceId": one,
+            "LifecycleActionResult": "CONTINUE",
+        }
+    ]
+
+    shop.evctl("destroy", "--yes", "--with-data", shop.name("collector"))
+    code, said = shop.evctl("drain", "--yes", fleet=fleet.path)  # the other's machine has gone
+    gone = {"node": f"collector-{other}", "drained_s": None, "why": "its machine had gone"}
+    assert (code, said["left"]) == (0, [{**gone, "gone": True}])
+    assert fleet.config.nodes.read_text() == before
+    assert shop.evctl("drain", "--yes", fleet=fleet.path)[1]["left"] == []
 
 
 class Metadata(BaseHTTPRequestHandler):

@@ -52,6 +52,13 @@ def test_an_endpoint_that_does_not_resolve(shop: Shop, monkeypatch: pytest.Monke
     assert "region" in error["next"]
 
 
+def test_a_region_that_is_none(shop: Shop):
+    shop.write(region="eu central")
+    error = shop.refused()
+    assert (error["code"], error["exit"]) == ("E6002", "7")
+    assert "`region: eu central`" in error["next"]
+
+
 def test_an_endpoint_where_nobody_listens(shop: Shop, monkeypatch: pytest.MonkeyPatch):
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))  # taken, and not listening
