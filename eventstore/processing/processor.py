@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from eventstore.dictionaries import Dictionaries
 from eventstore.errors import EngineUnavailable, PackCorrupt
 from eventstore.metrics import Counter, Histogram
 from eventstore.ports import DeadLetter, Enriched, EventStore, Lease, Queue, Stage, Way
@@ -42,6 +43,7 @@ class Processor:
         self._release = release
         self._rules = Rules.of(settings)
         self._transformer = transformer_of(settings)
+        self._dictionaries = Dictionaries(store.dictionary)
         self._stopping = threading.Event()
         self.engine_error = ""
         self.packs = Counter("ev_packs_stored_total", "Packs stored and acknowledged.")
@@ -122,7 +124,12 @@ class Processor:
             self._bury(lease, lease.reason or f"its processor died or stalled {limit} times")
             return None
         try:
-            return enrich(lease.pack_id, lease.body, self._rules, self._transformer)
+            return enrich(
+                lease.pack_id, lease.body, self._rules, self._transformer, self._dictionaries
+            )
+        except EngineUnavailable:  # it was asked for a dictionary: no fault of the pack
+            self._queue.release([lease])
+            raise
         except PackCorrupt as error:
             reason = f"pack_corrupt: {error}"
         except Exception as error:

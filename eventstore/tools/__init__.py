@@ -6,7 +6,17 @@ the store would. Data goes to stdout, and with --json it is JSON.
 
 from collections.abc import Mapping
 
-from eventstore.tools import create, dead, erase, ledger, probe, show, trace, try_transform
+from eventstore.tools import (
+    create,
+    dead,
+    dictionary,
+    erase,
+    ledger,
+    probe,
+    show,
+    trace,
+    try_transform,
+)
 from eventstore.tools.tool import Tool
 
 TOOLS: Mapping[str, Tool] = {
@@ -18,6 +28,7 @@ TOOLS: Mapping[str, Tool] = {
     "try": try_transform.TOOL,
     "create": create.TOOL,
     "erase": erase.TOOL,
+    "dictionary": dictionary.TOOL,
 }
 
 __all__ = ["TOOLS", "Tool"]

@@ -8,6 +8,7 @@
     changed                 <start>             a window that was not published since
     dead#<digit>            <pack id>#<index>   a dead letter; 0: a whole pack, n + 1: its event n
     keys#<span>             <number>            client keys, in the order of their packs
+    dictionaries            <id>                a dictionary that packs need: it never expires
     part#<pk>#<sk>          <digest>#<number>   of this item's blob, which is too large for it
 
 A pack's minute is its id's own, so whoever has the id has the key.
@@ -24,13 +25,14 @@ import orjson
 from eventstore.backends.aws.table import Item, Key, Value
 from eventstore.event import CountKey
 from eventstore.ledger import Tally, minute_of
-from eventstore.ports import DeadLetter, Stage, Stored, Way
+from eventstore.ports import DeadLetter, Stage, Stored, Trained, Way
 
 DIGITS = "0123456789abcdef"
 ORDERED = 1 << 40  # added to starts of windows: they sort as text, also before 1970
 VERSION = "version"
 MINUTES = "minutes"
 CHANGED = "changed"
+DICTIONARIES = "dictionaries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,20 @@ def partial_items(
 
 def changed_key(start_s: int) -> Key:
     return CHANGED, f"{start_s + ORDERED:014d}"
+
+
+def dictionary_key(dictionary_id: int) -> Key:
+    return DICTIONARIES, f"{dictionary_id:010d}"
+
+
+def dictionary_item(trained: Trained) -> Item:
+    values: dict[str, Value] = {"tenant": trained.tenant, "at_ms": trained.at_ms}
+    return Item(*dictionary_key(trained.dictionary_id), values, trained.data)
+
+
+def trained_of(item: Item) -> Trained:
+    tenant, at_ms = str(item.values["tenant"]), int(item.values["at_ms"])
+    return Trained(int(item.sk), tenant, at_ms, item.blob)
 
 
 def letter_key(pack_id: UUID, index: int | None) -> Key:

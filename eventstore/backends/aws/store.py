@@ -21,6 +21,7 @@ from eventstore.backends.aws.key_log import KeyLog
 from eventstore.backends.aws.place import Place
 from eventstore.backends.aws.retries import Retries
 from eventstore.backends.aws.table import Item, Table
+from eventstore.errors import EventStoreError
 from eventstore.event import CountKey
 from eventstore.ledger import (
     DEAD,
@@ -44,6 +45,7 @@ from eventstore.ports import (
     Rewritten,
     Stored,
     StoreLedger,
+    Trained,
     Way,
 )
 
@@ -199,6 +201,19 @@ class DynamoStore:
         return StoreLedger(
             entries, found, frozenset(one.pack_id for one in heads if one.way is not None)
         )
+
+    def put_dictionary(self, trained: Trained) -> None:
+        with suppress(Unmet):  # it is there
+            self._table.put_if(items.dictionary_item(trained), "attribute_not_exists(pk)")
+        if self.dictionary(trained.dictionary_id) != trained.data:
+            raise EventStoreError(f"dictionary {trained.dictionary_id} is another one; train again")
+
+    def dictionary(self, dictionary_id: int) -> bytes | None:
+        item = self._table.get(items.dictionary_key(dictionary_id))
+        return item.blob if item else None
+
+    def dictionaries(self) -> Iterator[Trained]:
+        return map(items.trained_of, self._table.query(items.DICTIONARIES))
 
     def close(self) -> None:
         self._table.close()
