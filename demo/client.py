@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cli.lab.namespaces import inside
 from cli.lab.spec import REPOSITORY, Lab
 
 START_S = 30
@@ -22,10 +23,9 @@ STOP_S = 30.0
 def under_load(lab: Lab, targets: Sequence[str], ledger: Path, rate: float) -> Iterator[None]:
     """The targets get `rate` requests a second, in all; afterwards the client has awaited its
     answers."""
-    inside = ("ip", "netns", "exec", lab.network) if lab.driver == "nspawn" else ()
     client = subprocess.Popen(
         (
-            *(*inside, sys.executable, "-m", "demo.load", "--quiet"),
+            *(*inside(lab), sys.executable, "-m", "demo.load", "--quiet"),
             *("--targets", ",".join(targets), "--out", str(ledger), "--rate", str(rate)),
         ),
         cwd=REPOSITORY,

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 GIT_S = 60.0
+AWS_LOCK = "requirements/eventstore-aws.lock"
 AUTHOR = ("-c", "user.name=demo", "-c", "user.email=demo@localhost", "-c", "commit.gpgsign=false")
 
 
@@ -34,6 +35,14 @@ class Source:
         source._git("init", "-q", "-b", "main")
         source._commit("The tree as it is")
         return source
+
+    def run_on_aws(self) -> None:
+        """What an app says that runs on SQS and DynamoDB: another lock, and no gate on what SQS
+        doesn't tell (docs/aws)."""
+        file = self.folder / "evctl.yaml"
+        text = file.read_text().replace("requirements/eventstore.lock", AWS_LOCK)
+        file.write_text(re.sub(r"(?m)^ +age: \{gauge: ev_queue_oldest_seconds.*\n", "", text))
+        self._commit("Onto AWS's engines")
 
     def set_version(self, version: str) -> None:
         """A change worth a release: the app's version."""

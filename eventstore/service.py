@@ -190,6 +190,7 @@ class _App:
         self.connections: Connections | None = None  # the public ones
         self._role = role
         self._requests = Counter("ev_requests_total", "Requests answered.", "code")
+        self._cpu = Counter("process_cpu_seconds_total", "Processor time of this process.")
         self._times = Histogram("ev_request_seconds", "How long requests took to answer.")
         self._health = Health(
             identity={
@@ -200,7 +201,7 @@ class _App:
             },
             unready=self._unready,
             notice=role.notice,
-            counters=lambda: [self._requests, self._times, *role.counters()],
+            counters=lambda: [self._used(), self._requests, self._times, *role.counters()],
             gauges=self._gauges,
         )
 
@@ -249,6 +250,10 @@ class _App:
             return self._health.answer(request)
         except EngineUnavailable as error:
             return text(503, f"{error}\n")
+
+    def _used(self) -> Counter:
+        self._cpu.add(time.process_time() - self._cpu.value())
+        return self._cpu
 
     def _gauges(self) -> Mapping[str, float]:
         count = 0 if self.connections is None else self.connections.count

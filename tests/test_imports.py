@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PARTS = ("eventstore", "artifacts", "cli", "demo", "bench", "faults", "salt")
+PARTS = ("eventstore", "artifacts", "cli", "scaling", "demo", "bench", "faults", "salt")
 
 # What a part of the repository may not import.
 FORBIDDEN = {
     "eventstore": {"cli", "artifacts", "demo", "faults", "salt"},
     "artifacts": {"cli", "eventstore", "demo", "faults"},
     "cli": {"eventstore", "demo", "faults"},
+    "scaling": {"artifacts", "cli", "eventstore", "demo", "faults"},
     "demo": {"faults"},
 }
 
@@ -57,13 +58,17 @@ LAYERS = {
     "worker": BASE,
     "processing": MIDDLE | {"worker"},
     "postprocessing": MIDDLE | {"worker"},
+    "autoscaling": BASE | {"ports", "worker", "collector"},
     "engines": LOW | {"backends"},
     "query": MIDDLE | {"engines", "processing", "postprocessing"},
     "console": MIDDLE | {"query"},
     "tools": MIDDLE | {"engines", "processing", "query"},
     "service": MIDDLE | {"collector", "notify"},
     "__main__": MIDDLE
-    | {"service", "engines", "collector", "processing", "postprocessing", "query", "tools"},
+    | {
+        *("service", "engines", "collector", "processing", "postprocessing", "autoscaling"),
+        *("query", "tools"),
+    },
     "__init__": set(),
 }
 

@@ -4,6 +4,7 @@ Anything may raise EngineUnavailable; then nothing of the call is promised: a pa
 """
 
 from eventstore.ports.aggregates import Aggregates, Generation
+from eventstore.ports.objects import Objects
 from eventstore.ports.queue import Depth, Lease, Packed, Queue, QueueLedger, Waiting
 from eventstore.ports.records import (
     ERASED,
@@ -30,6 +31,7 @@ __all__ = [
     "Generation",
     "Lease",
     "Noted",
+    "Objects",
     "Packed",
     "Partials",
     "Queue",

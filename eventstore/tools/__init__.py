@@ -14,6 +14,7 @@ from eventstore.tools import (
     ledger,
     probe,
     show,
+    sweep,
     trace,
     try_transform,
 )
@@ -27,6 +28,7 @@ TOOLS: Mapping[str, Tool] = {
     "probe": probe.TOOL,
     "try": try_transform.TOOL,
     "create": create.TOOL,
+    "sweep": sweep.TOOL,
     "erase": erase.TOOL,
     "dictionary": dictionary.TOOL,
 }

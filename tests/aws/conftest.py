@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from tests import s3server
-from tests.aws.fetch import folder_of
-from tests.serving import free_port, serving
+from cli.lab.engines import servers
+from tests.serving import serving
 
 REGION = "eu-central-1"
-START_S = 90.0  # a virtual machine of Java, on a busy one
-QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-ELASTICMQ = """
-include classpath("application.conf")
-node-address {{ protocol = http, host = "127.0.0.1", port = {port}, context-path = "" }}
-rest-sqs {{ enabled = true, bind-hostname = "127.0.0.1", bind-port = {port}, sqs-limits = strict }}
-rest-stats.enabled = false
-"""
-
-
-def _java(engine: str) -> tuple[Path, str]:
-    folder, java = folder_of(engine), shutil.which("java")
-    if java is None or not folder.exists():
-        pytest.skip(f"not run: {engine} is not here: make engines")
-    return folder, java
-
-
-def _environment(home: Path) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "HOME": str(home)}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,40 +25,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def sqs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """ElasticMQ's endpoint, with no queues."""
-    files, java = _java("elasticmq")
-    home, port = tmp_path_factory.mktemp("elasticmq"), free_port()
-    settings = home / "elasticmq.conf"
-    settings.write_text(ELASTICMQ.format(port=port))
-    command = (
-        *(java, "-Xmx256m", *QUICK_START, f"-Dconfig.file={settings}"),
-        *("-cp", f"{files}/*", "org.elasticmq.server.Main"),
-    )
-    with serving(
-        "ElasticMQ", command, _environment(home), port=port, log=home / "log", start_s=START_S
-    ) as endpoint:
+    with serving(servers.elasticmq, tmp_path_factory.mktemp("elasticmq")) as endpoint:
         yield endpoint
 
 
 @pytest.fixture(scope="session")
 def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """DynamoDB Local's endpoint, with no tables."""
-    files, java = _java("dynamodb-local")
-    home, port = tmp_path_factory.mktemp("dynamodb"), free_port()
-    command = (
-        *(java, "-Xmx256m", *QUICK_START, f"-Djava.library.path={files}"),
-        *("-cp", f"{files}:{files}/*", "Loopback"),
-        *("-port", str(port), "-inMemory", "-sharedDb", "-disableTelemetry"),
-    )
-    with serving(
-        "DynamoDB Local", command, _environment(home), port=port, log=home / "log", start_s=START_S
-    ) as endpoint:
+    with serving(servers.dynamodb_local, tmp_path_factory.mktemp("dynamodb")) as endpoint:
         yield endpoint
 
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An S3 server's endpoint, with no buckets."""
-    with s3server.running(tmp_path_factory.mktemp("s3") / "log") as endpoint:
+    with serving(servers.s3, tmp_path_factory.mktemp("s3")) as endpoint:
         yield endpoint
 
 

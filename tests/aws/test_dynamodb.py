@@ -51,11 +51,13 @@ def opened(place: Place) -> Iterator[Callable[..., DynamoStore]]:
         one.close()
 
 
-class TestDynamoStore(EventStoreContract):
+class DynamoStoreContract(EventStoreContract):
     @staticmethod
     def in_order(packs: list[Enriched]) -> list[UUID]:
         return sorted(one.pack_id for one in packs)
 
+
+class TestDynamoStore(DynamoStoreContract):
     @pytest.fixture
     def opened(self, opened: OpenStore) -> OpenStore:
         return opened

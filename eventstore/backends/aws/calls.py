@@ -20,6 +20,7 @@ from botocore.exceptions import (
 
 from eventstore.backends.aws.place import Place
 from eventstore.backends.aws.retries import Retries
+from eventstore.backends.aws.wire import OPERATIONS, Wire
 from eventstore.errors import EngineUnavailable
 
 CONNECT_S = 5
@@ -33,6 +34,7 @@ UNMET = {
     "ResourceInUseException",
     "412",
 }
+MISSING = {"NoSuchKey", "NoSuchLifecycleConfiguration"}
 THROTTLED = {
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
@@ -82,7 +84,7 @@ class Unmet(Exception):
 
 
 class Missing(Exception):
-    """The object that was asked for is not there."""
+    """What was asked for is not there."""
 
 
 class Calls:
@@ -98,6 +100,7 @@ class Calls:
             max_pool_connections=CONNECTIONS,
             s3={"addressing_style": "path"} if place.endpoint else {},
         )
+        self._wire: Wire | None = None
         try:
             self._client: Any = session().client(
                 service,  # type: ignore[call-overload]  # a name that is not a literal
@@ -112,13 +115,12 @@ class Calls:
         """Raises EngineUnavailable, Unmet, Missing."""
         for last in self.retries.tries():
             try:
-                answer: dict[str, Any] = getattr(self._client, operation)(**arguments)
-                return answer
+                return self._once(operation, arguments)
             except ClientError as error:
                 code = code_of(error)
                 if code in UNMET or _only_unmet(error):
                     raise Unmet(code) from error
-                if code == "NoSuchKey":
+                if code in MISSING:
                     raise Missing(code) from error
                 if last or not _passes(error):
                     raise refusal(self.place, operation, error) from error
@@ -126,6 +128,14 @@ class Calls:
                 if last or not _passes(error):
                     raise refusal(self.place, operation, error) from error
         raise AssertionError("the last try returns or raises")
+
+    def _once(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        if operation not in OPERATIONS:
+            answer: dict[str, Any] = getattr(self._client, operation)(**arguments)
+            return answer
+        if self._wire is None:
+            self._wire = Wire(self._client, session().get_credentials())
+        return self._wire(operation, arguments)
 
     def close(self) -> None:
         self._client.close()

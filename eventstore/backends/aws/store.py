@@ -1,15 +1,19 @@
 """The event store on DynamoDB. What each item is: items.py.
 
-put() reads as the procedure: whose client keys come first → dead letters and what windows count →
-the windows have changed → the pack itself, if it is not there. Until that last write nothing has
-happened to a reader of packs, and the pack comes again; all before it overwrites itself.
+put() reads as the procedure: contents into a segment, where that is cheaper → whose client keys
+come first → dead letters and what windows count → the windows have changed → the pack itself, or
+where it is, if it is not there. Until that last write nothing has happened to a reader of packs,
+and the pack comes again. All before it overwrites itself, but for the segment: of two that hold the
+same pack the first that an item refers to stays in force.
 """
 
+import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from heapq import merge
+from typing import Literal
 from uuid import UUID
 
 import orjson
@@ -19,7 +23,9 @@ from eventstore.backends.aws.calls import Unmet
 from eventstore.backends.aws.items import Head, head_key, head_of
 from eventstore.backends.aws.key_log import KeyLog
 from eventstore.backends.aws.place import Place
+from eventstore.backends.aws.placing import Placement, Placing
 from eventstore.backends.aws.retries import Retries
+from eventstore.backends.aws.segments import Segment, Segments
 from eventstore.backends.aws.table import Item, Table
 from eventstore.errors import EventStoreError
 from eventstore.event import CountKey
@@ -51,15 +57,27 @@ from eventstore.ports import (
 
 DAY_S = 86_400
 MINUTES_KEPT = 10_000  # known to be noted; others are noted again
+Changed = Literal["changed"]
+CHANGED: Changed = "changed"  # since it was looked at
 NEW = "attribute_not_exists(pk) OR is_stored = :dead"
 
 
 class DynamoStore:
-    """The port EventStore over one table. ttl_days: when items go; None: never."""
+    """The port EventStore over one table. ttl_days: when items go; None: never. segments: where
+    contents are that are not in items; placement: where new ones go."""
 
-    def __init__(self, place: Place, retries: Retries, *, ttl_days: int | None = None) -> None:
+    def __init__(
+        self,
+        place: Place,
+        retries: Retries,
+        *,
+        ttl_days: int | None = None,
+        segments: Segments | None = None,
+        placement: Placement = "auto",
+    ) -> None:
         self._table = Table(place, retries)
-        self._keys = KeyLog(self._table, retries)
+        self._placing = Placing(segments, placement, self._has_expired)
+        self._keys = KeyLog(self._table, retries, self._placing)
         self._ttl_s = None if ttl_days is None else ttl_days * DAY_S
         self._minutes: set[int] = set()
 
@@ -71,7 +89,11 @@ class DynamoStore:
             for pack_id, pack in by_id.items()
             if pack_id not in there or not there[pack_id].stored
         ]
-        retries = self._retries(new)
+        expires = max((self._expires(pack.pack_id) or 0 for pack in new), default=0) or None
+        parts = self._keys.parts(new, expires)
+        segment = self._placing.written(new, {part.pk: part.blob for part in parts})
+        again = self._keys.claim(parts, segment.keys if segment else {}, expires)
+        retries = {pack.pack_id: again.get(pack.pack_id, set()) for pack in new}
         versions = self._put_counts(new, retries)
         self._note_minutes(pack.pack_id for pack in new)
         # Those that were dead as a whole are no longer.
@@ -84,6 +106,7 @@ class DynamoStore:
                 ways.get(pack.pack_id) or Way(pack.endpoint, len(pack.windows)),
                 retries[pack.pack_id],
                 versions,
+                segment,
             )
             for pack in new
         ]
@@ -92,13 +115,17 @@ class DynamoStore:
         return sum(len(known[pack.pack_id] - _dead_of(pack)) for pack in packs)
 
     def revive(self, pack: Enriched, chosen: Collection[int], was: Stored) -> bool:
-        item = self._table.get(head_key(pack.pack_id))
-        head = head_of(item) if item else None
+        head = self._loaded(pack.pack_id)
         if head is None or head.way is None or not head.stored or head.to_stored() != was:
             return False
         dead = head.dead.difference(chosen) | _dead_of(pack)
         after = replace(
-            head, sidecar=pack.sidecar, view=pack.view, dead=dead, revision=head.revision + 1
+            head,
+            sidecar=pack.sidecar,
+            view=pack.view,
+            sidecar_at=None,  # what is written anew is in the item
+            dead=dead,
+            revision=head.revision + 1,
         )
         hidden = after.hidden
         after = replace(after, noted=fates(pack.pack_id, head.way.events, hidden, dead))
@@ -119,22 +146,20 @@ class DynamoStore:
 
     def erase(self, packs: Sequence[Rewritten]) -> frozenset[UUID]:
         done = self._table.at_once(self._rewrite, packs)
-        return frozenset(one.pack_id for one, so in zip(packs, done, strict=True) if not so)
+        left = [head for head in done if isinstance(head, Head) and head.gone]
+        self._placing.blank([one for head in left for one in head.gone])
+        self._table.at_once(self._forget, left)
+        return frozenset(one.pack_id for one, so in zip(packs, done, strict=True) if so is CHANGED)
 
     def get(self, pack_id: UUID) -> Stored | None:
-        item = self._table.get(head_key(pack_id))
-        head = head_of(item) if item else None
+        head = self._loaded(pack_id)
         return head.to_stored() if head and head.stored else None
 
     def packs(self, after_seq: int = 0) -> Iterator[Stored]:
-        for head in self._scan(UUID(int=after_seq)):
-            if head.stored:
-                yield head.to_stored()
+        yield from self._stored(self._scan(UUID(int=after_seq)))
 
     def newest(self) -> Iterator[Stored]:
-        for head in self._scan(UUID(int=0), backwards=True):
-            if head.stored:
-                yield head.to_stored()
+        yield from self._stored(self._scan(UUID(int=0), backwards=True))
 
     def put_dead(self, letters: Sequence[DeadLetter], ways: Mapping[UUID, Way] = NO_WAYS) -> None:
         self._table.at_once(self._put_letter, letters)
@@ -191,11 +216,12 @@ class DynamoStore:
         for one in self._letters(above=first.hex) if recount else ():
             letter = items.letter_of(one)
             letters.setdefault(letter.pack_id, set()).add(letter.index)
+        files: dict[str, bool] = {}
         for head in self._scan(first, inclusive=True):
             if head.way is None:
                 continue
             _add_fates(entries, head, head.noted)
-            if recount:
+            if recount and not self._placing.lost(head, files):
                 _add_fates(found, head, _found(head, letters.get(head.pack_id, set())))
         heads = self._heads(waiting).values()
         return StoreLedger(
@@ -217,6 +243,15 @@ class DynamoStore:
 
     def close(self) -> None:
         self._table.close()
+        self._placing.close()
+
+    def _loaded(self, pack_id: UUID) -> Head | None:
+        item = self._table.get(head_key(pack_id))
+        return next(self._placing.loaded([head_of(item)] if item else []), None)
+
+    def _stored(self, heads: Iterable[Head]) -> Iterator[Stored]:
+        for head in self._placing.loaded(one for one in heads if one.stored):
+            yield head.to_stored()
 
     def _heads(self, pack_ids: Iterable[UUID]) -> dict[UUID, Head]:
         found = self._table.get_many([head_key(one) for one in pack_ids])
@@ -242,10 +277,6 @@ class DynamoStore:
             self._table.query(f"dead#{digit}", above=above, equal=equal) for digit in items.DIGITS
         ]
         return merge(*shards, key=lambda item: item.sk)
-
-    def _retries(self, packs: Sequence[Enriched]) -> dict[UUID, set[int]]:
-        expires = max((self._expires(pack.pack_id) or 0 for pack in packs), default=0)
-        return self._keys.claim(packs, expires or None)
 
     def _put_counts(
         self, packs: Sequence[Enriched], retries: Mapping[UUID, set[int]]
@@ -305,6 +336,7 @@ class DynamoStore:
 
     def _add(self, head: Head, condition: str = NEW) -> None:
         values: dict[str, int] = {":dead": 0} if ":dead" in condition else {}
+        self._placing.check_fresh(head.body_at)
         with suppress(Unmet):  # another has stored it meanwhile: the same
             self._table.put_if(head.to_item(self._expires(head.pack_id)), condition, values)
 
@@ -315,26 +347,38 @@ class DynamoStore:
                 item, "attribute_not_exists(pk) OR stage <> :erased", {":erased": ERASED}
             )
 
-    def _rewrite(self, pack: Rewritten) -> bool:
-        """False: it is no longer as it was."""
-        item = self._table.get(head_key(pack.pack_id))
-        head = head_of(item) if item else None
+    def _rewrite(self, pack: Rewritten) -> Head | Changed | None:
+        """Its head after that, where it has one."""
+        head = self._loaded(pack.pack_id)
         if pack.was is not None and (
             head is None or not head.stored or head.to_stored() != pack.was
         ):
-            return False
+            return CHANGED
+        after = None
         if head is not None:
             way = head.way and head.way.public()
             after = replace(head, way=way, revision=head.revision + 1)
             if pack.was is not None:
-                after = replace(after, body=pack.body, sidecar=pack.sidecar, view=pack.view)
+                after = replace(
+                    after,
+                    body=pack.body,
+                    sidecar=pack.sidecar,
+                    view=pack.view,
+                    body_at=None,
+                    sidecar_at=None,
+                    gone=(*head.gone, *head.placed),
+                )
             if not self._overwrite(head, after):
-                return False
+                return CHANGED
         for letter in pack.letters:
             left = items.letter_item(letter, self._expires(letter.pack_id))
             with suppress(Unmet):  # there is none
                 self._table.replace(left, "attribute_exists(pk)")
-        return True
+        return after
+
+    def _forget(self, head: Head) -> None:
+        """What has gone. Where it has changed again, whoever comes next does this."""
+        self._overwrite(head, replace(head, gone=(), revision=head.revision + 1))
 
     def _overwrite(self, before: Head, after: Head) -> bool:
         item = after.to_item(self._expires(after.pack_id))
@@ -347,9 +391,17 @@ class DynamoStore:
     def _expires(self, pack_id: UUID) -> int | None:
         return None if self._ttl_s is None else accepted_at_ms(pack_id) // 1000 + self._ttl_s
 
+    def _has_expired(self, pack_id: UUID) -> bool:
+        expires = self._expires(pack_id)
+        return expires is not None and expires < time.time()
+
 
 def _new_head(
-    pack: Enriched, way: Way, retries: Collection[int], versions: Mapping[int, int]
+    pack: Enriched,
+    way: Way,
+    retries: Collection[int],
+    versions: Mapping[int, int],
+    segment: Segment | None,
 ) -> Head:
     dead = _dead_of(pack)
     hidden = dead.union(retries)
@@ -365,6 +417,8 @@ def _new_head(
         retries=frozenset(retries),
         dead=dead,
         windows={start_s: versions[start_s] for start_s in windows},
+        body_at=segment.bodies[pack.pack_id] if segment else None,
+        sidecar_at=segment.sidecars[pack.pack_id] if segment else None,
     )
 
 
