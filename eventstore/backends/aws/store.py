@@ -124,6 +124,7 @@ class DynamoStore:
             sidecar=pack.sidecar,
             view=pack.view,
             sidecar_at=None,  # what is written anew is in the item
+            gone=(*head.gone, *filter(None, [head.sidecar_at])),  # for whoever erases it
             dead=dead,
             revision=head.revision + 1,
         )
