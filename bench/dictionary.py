@@ -37,7 +37,7 @@ def main() -> None:
     """Prints the table."""
     chance = random.Random(5)  # noqa: S311 - load, no secret
     seen = (Stored(0, pack_id, pack, b"", b"", frozenset()) for pack_id, pack in _packs(chance, 10))
-    made = trained(traffic(seen, "default", EVENTS, NO_DICTIONARIES), chance)
+    made = trained(traffic(seen, "default", EVENTS, NO_DICTIONARIES, chance), chance)
     print(
         f"A dictionary of {len(made.as_bytes()):,} bytes (at most {DICTIONARY_BYTES:,})\n\n"
         "| events a pack | version 2 | version 3 | with the dictionary | µs to pack | with it"

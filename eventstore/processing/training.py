@@ -39,18 +39,14 @@ Text = tuple[bytes, bytes]  # whose it is, and what it says
 
 @dataclass
 class Traffic:
-    """samples: each of some texts, to be joined. private: words that never stay. measured: packs
-    that were held out."""
+    """samples: each of some texts, to be joined. measured: packs that were held out."""
 
     events: int = 0
     samples: list[list[Text]] = field(default_factory=list)
-    private: set[bytes] = field(default_factory=set)
     measured: list[Pack] = field(default_factory=list)
 
-    def add(self, pack: Pack) -> None:
-        shares = list(_first(pack.shares, EVENTS_A_SAMPLE))
-        for share in pack.shares:
-            self.private |= {share.address.encode(), share.trace.encode()}
+    def add(self, pack: Pack, chance: random.Random) -> None:
+        shares = [_nobodys(one, chance) for one in _first(pack.shares, EVENTS_A_SAMPLE)]
         texts = list(zip(_owners(pack), pack.events, strict=True))
         self.events += len(texts)
         for start in range(0, len(texts), EVENTS_A_SAMPLE):
@@ -61,7 +57,11 @@ class Traffic:
 
 
 def traffic(
-    stored: Iterable[Stored], tenant: str, events_max: int, dictionaries: Dictionaries
+    stored: Iterable[Stored],
+    tenant: str,
+    events_max: int,
+    dictionaries: Dictionaries,
+    chance: random.Random,
 ) -> Traffic:
     """Of so many events, as far as they are there. Binary formats are left out."""
     found = Traffic()
@@ -75,7 +75,7 @@ def traffic(
             continue
         count += 1
         if count % HELD_OUT:
-            found.add(pack)
+            found.add(pack, chance)
         else:
             found.measured.append(pack)
         if found.events >= events_max:
@@ -97,7 +97,6 @@ def trained(found: Traffic, chance: random.Random) -> Dictionary:
             f" {USERS_IN_ALL_MIN} are needed; wait for more traffic, or raise --sample"
         )
     common = {phrase for phrase, owners in users.items() if len(owners) >= USERS_MIN}
-    common -= found.private
 
     def disguised(match: re.Match[bytes]) -> bytes:
         phrase = match[0]
@@ -128,6 +127,11 @@ def _alike(phrase: bytes, chance: random.Random) -> bytes:
     return bytes(chance.choice(LIKE[one]) if one in LIKE else one for one in phrase)
 
 
+def _nobodys(share: Share, chance: random.Random) -> Share:
+    address, trace = (_alike(one.encode(), chance).decode() for one in (share.address, share.trace))
+    return structs.replace(share, context=b"", address=address, trace=trace)
+
+
 def _owners(pack: Pack) -> Iterator[bytes]:
     """Whose each event is: its user's, otherwise its session's, otherwise its pack's."""
     for one in fields_of(pack):
@@ -141,7 +145,7 @@ def _header(pack: Pack, shares: list[Share]) -> bytes:
     events = pack.events[:count]
     small = replace(
         pack,
-        shares=tuple(structs.replace(share, context=b"") for share in shares),
+        shares=tuple(shares),
         count=count,
         block=(b"\n" if pack.lengths is None else b"").join(events),
         lengths=None if pack.lengths is None else pack.lengths[:count],

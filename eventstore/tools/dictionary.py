@@ -47,8 +47,11 @@ def _train(given: argparse.Namespace, settings: Settings) -> int:
         raise ValueError(f"--sample {given.sample}: expected {SAMPLE_MIN} to {SAMPLE_MAX}")
     store = engines.open_store(settings)
     try:
-        found = traffic(store.newest(), given.tenant, given.sample, Dictionaries(store.dictionary))
-        made = trained(found, random.Random())  # noqa: S311 - shapes, no secrets
+        chance = random.Random()  # noqa: S311 - shapes, no secrets
+        found = traffic(
+            store.newest(), given.tenant, given.sample, Dictionaries(store.dictionary), chance
+        )
+        made = trained(found, chance)
         data = made.as_bytes()
         now_ms = time.time_ns() // 1_000_000
         if given.yes:
@@ -67,7 +70,7 @@ def _train(given: argparse.Namespace, settings: Settings) -> int:
     if given.json:
         print_json(_told(outcome))
     else:
-        print("\n".join(_lines(outcome)))
+        print("\n".join(lines_of(outcome)))
     return 0
 
 
@@ -109,7 +112,8 @@ def _told(one: Outcome) -> dict[str, object]:
     }
 
 
-def _lines(one: Outcome) -> list[str]:
+def lines_of(one: Outcome) -> list[str]:
+    """For people."""
     lines = [
         f"{one.bytes} bytes, trained from {one.events} events of tenant {one.tenant}",
         f"{one.without:.1f} bytes an event without it, {one.with_it:.1f} with it, of packs that it"
