@@ -52,13 +52,14 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The endpoint of EC2, Auto Scaling, CloudWatch and STS, all of them one server's."""
-    with serving(_moto, tmp_path_factory.mktemp("moto")) as endpoint:
-        yield endpoint
-
-
-def _moto(address: str, port: int, home: Path, *, durable: bool) -> servers.Server:
     program = servers.environment("moto") / "bin/moto_server"
-    return servers.Server("moto", (str(program), "-H", address, "-p", str(port)), port)
+
+    def server(address: str, port: int, _home: Path, *, durable: bool) -> servers.Server:
+        assert not durable
+        return servers.Server("moto", (str(program), "-H", address, "-p", str(port)), port)
+
+    with serving(server, tmp_path_factory.mktemp("moto")) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def test_bytes_come_back_as_bytes():
     with answering(200, body) as endpoint:
         assert opened(endpoint)("get_item", TableName="events", Key={"pk": {"B": b"x"}}) == {
             "Item": {"pk": {"S": "a"}, "blob": {"B": bytes([0, 255])}, "n": {"N": "1"}},
-            "ResponseMetadata": {"HTTPHeaders": {"content-length": len(body)}},
+            "ResponseMetadata": {"HTTPHeaders": {"content-length": str(len(body))}},
         }
 
 

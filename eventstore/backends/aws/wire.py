@@ -115,7 +115,7 @@ class Wire:
             said: dict[str, Any] = self._decoder.decode(content)
         except msgspec.DecodeError as error:  # the connection was cut
             raise HTTPClientError(error=error) from error
-        said["ResponseMetadata"] = {"HTTPHeaders": {"content-length": len(content)}}
+        said["ResponseMetadata"] = {"HTTPHeaders": {"content-length": str(len(content))}}
         return said
 
     def _headers(self, target: str, body: bytes, now: datetime) -> dict[str, str]:
