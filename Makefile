@@ -12,11 +12,15 @@ CYCLES ?= 50
 RUNS ?= 1000000
 NAMES ?=
 
-.PHONY: demo test faults bench bench-growth bench-rollout fuzz powercut simulate lint machines browser tracker engines lock clean
+.PHONY: demo demo-scaling test faults bench bench-growth bench-rollout fuzz powercut simulate lint machines browser tracker engines lock clean
 
 # ENGINE=aws: the event store on DynamoDB Local, ElasticMQ and an S3 server.
 demo: $(VENV)/ready machines $(if $(filter aws,$(ENGINE)),engines)
 	$(BIN)/python -m demo --driver $(DRIVER) --engine $(ENGINE)
+
+# Four times the load on a lab whose nodes follow it: processors go from one to three, and back.
+demo-scaling: $(VENV)/ready machines
+	$(BIN)/python -m demo.scaling --driver $(DRIVER)
 
 test: lint machines browser tracker engines
 	$(BIN)/python -m pytest -p tests.shares -n 3 --dist loadscope --no-loadscope-reorder

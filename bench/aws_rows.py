@@ -20,10 +20,10 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Cost:
-    """events_s: by one core. calls_share: of that core's time, in calls of AWS."""
+    """events_s: by one core. boto3_share: of that core's time."""
 
     events_s: float
-    calls_share: float
+    boto3_share: float
 
 
 @contextmanager
@@ -67,13 +67,13 @@ def _role(name: str, folder: Path, aws: Measured) -> Iterator[Measured]:
 
 def _cost(name: str, folder: Path, events: float, cpu_s: float) -> Cost:
     spent = json.loads((folder / f"{name}.calls.json").read_text())
-    share = spent["cpu_s"] / cpu_s
-    each = spent["cpu_s"] / spent["calls"] * 1000
+    aws, boto3 = (spent[one] / 1e6 / cpu_s for one in ("aws", "boto3"))
+    each_ms = spent["aws"] / spent["calls"] / 1000
     print(
-        f"    {name}: {cpu_s * 1e6 / events:.2f} µs of processor time an event, {share:.0%} in"
-        f" {spent['calls']:.0f} calls of {each:.2f} ms"
+        f"    {name}: {cpu_s * 1e6 / events:.2f} µs of processor time an event; {aws:.0%} in"
+        f" {spent['calls']} calls of AWS, {each_ms:.2f} ms each; {boto3:.0%} in boto3"
     )
-    return Cost(events / cpu_s, share)
+    return Cost(events / cpu_s, boto3)
 
 
 def _waiting(aws: Measured) -> int:

@@ -55,6 +55,11 @@ class Source:
         (self.folder / "eventstore/__main__.py").write_text(program)
         self._commit(f"Version {version}, with another entry")
 
+    def add(self, path: str, text: str) -> None:
+        """One more file in the tree."""
+        (self.folder / path).write_text(text)
+        self._commit(f"With {path}")
+
     def restore(self) -> None:
         """The program as it was at first; the version stays."""
         first = self._git("rev-list", "--max-parents=0", "HEAD").strip()

@@ -73,12 +73,14 @@ def _autoscaler(options: settings.Settings, process: service.Process) -> service
 
     owner = f"{process.node}/{process.release}/{os.getpid()}"
     lease_s = max(options.scaling_lease_s, 2 * options.scaling_s)
+    groups = engines.open_groups(options)
     return AutoscalerRole(
         Autoscaler(
             options.scaling,
             Terms(engines.open_terms(options), owner, lease_s, time.monotonic),
-            known(options.scaling_nodes),
+            groups or known(options.scaling_nodes),
             every_s=options.scaling_s,
+            hands=groups,
         )
     )
 
@@ -114,7 +116,7 @@ def main(argv: list[str]) -> int:
     except SettingsError as error:
         print(f"eventstore {arguments.role}: {error}", file=sys.stderr)
         return USAGE_EXIT
-    return service.serve(process, options, ROLES[arguments.role])
+    return service.serve(process, options, ROLES[arguments.role], engines.counters)
 
 
 if __name__ == "__main__":

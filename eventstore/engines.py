@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from eventstore.backends.aws.consumed import METER
 from eventstore.backends.aws.place import Place
 from eventstore.backends.aws.retries import Retries
 from eventstore.backends.embedded.aggregates import EmbeddedAggregates
@@ -18,10 +19,12 @@ from eventstore.backends.embedded.objects import EmbeddedObjects
 from eventstore.backends.embedded.queue import EmbeddedQueue
 from eventstore.backends.embedded.store import EmbeddedStore
 from eventstore.errors import SettingsError
+from eventstore.metrics import Counter
 from eventstore.ports import Aggregates, EventStore, Objects, Queue
 from eventstore.settings import ENGINES, Settings
 
 if TYPE_CHECKING:
+    from eventstore.backends.aws.groups import Groups
     from eventstore.backends.aws.segments import Segments
     from eventstore.backends.aws.sweep import Sweep
 
@@ -67,6 +70,22 @@ def open_terms(settings: Settings) -> Objects:
         return Bucket(Place.of(settings.scaling_state, "s3"), Retries(settings.commit_s))
     folder = _folder(settings.scaling_state or settings.data)
     return EmbeddedObjects(folder if settings.scaling_state else folder / "autoscaler")
+
+
+def open_groups(settings: Settings) -> "Groups | None":
+    """The Auto Scaling groups that the settings name, if they do. Raises SettingsError."""
+    if not settings.scaling_groups:
+        return None
+    with _needed_by("scaling_groups", next(iter(settings.scaling_groups.values()))):
+        from eventstore.backends.aws.groups import Groups
+    from eventstore.backends.aws.retries import Retries
+
+    return Groups(settings.scaling_groups, Retries(settings.commit_s))
+
+
+def counters() -> list[Counter]:
+    """What this process has consumed of engines that bill it."""
+    return METER.counters()
 
 
 def creations(

@@ -130,7 +130,7 @@ def limits_of(used: Consumption, queues: int = 1) -> tuple[Limit, ...]:
         Limit("DynamoDB: write units/s of a table", used.writes, limits.DYNAMODB_TABLE_WRITES),
         Limit("DynamoDB: write units/s of a shard", used.shard_writes, partition),
         Limit("DynamoDB: write units/s of the open window", used.window_writes, partition),
-        Limit("DynamoDB: write units/s of the client ids' log", used.key_writes, partition),
+        Limit("DynamoDB: write units/s of a log of client ids", used.log_writes, partition),
         Limit("S3: PUTs/s of a prefix", used.puts, limits.S3_PREFIX_PUTS),
     )
     return tuple(sorted(found, key=lambda one: -one.share))

@@ -106,10 +106,13 @@ def decide(
     signals: Mapping[str, Signals],
     now_s: float,
 ) -> Decision:
-    """A role without state has what was seen of it; one without signals keeps what it has."""
+    """A role without state begins with what was seen of it; one of which neither is known is left
+    out; one without signals keeps what it has."""
     after: dict[str, RoleState] = {}
     reasons: dict[str, str] = {}
     for role, target in targets.items():
+        if role not in state and role not in signals:
+            continue
         seen = signals.get(role, Signals(nodes=0))
         was = state.get(role) or RoleState(_within(target, seen.nodes + seen.silent))
         after[role], reasons[role] = decide_role(target, was, seen, now_s)

@@ -15,6 +15,7 @@ from cli.lab.spec import REPOSITORY, SERVICE_UID, SERVICE_USER, Lab
 KEY_NAME = "lab"
 WHEELS = REPOSITORY / "build/cache/wheels"
 STORE_ROLES = ("collector", "processor", "postprocessor", "autoscaler")
+OWN_PILLAR = "own"  # a file that whoever has the lab may put beside fleet.sls
 THIS_NODE = "{{ grains.id }}"  # Salt fills it in: pillar files are templates
 
 
@@ -31,7 +32,9 @@ def write(lab: Lab) -> None:
     _write(lab.fleet_file, _fleet(lab))
     _write(lab.store_settings, _store(lab))
     _write(lab.nodes_file, {n.id: {"role": n.role, "address": n.address} for n in lab.nodes})
-    (lab.root / "pillar" / "fleet.sls").write_text(yaml.safe_dump({"evctl": _pillar(lab)}))
+    own = {"include": [OWN_PILLAR]} if (lab.root / "pillar" / f"{OWN_PILLAR}.sls").exists() else {}
+    pillar = yaml.safe_dump({**own, "evctl": _pillar(lab)})
+    (lab.root / "pillar" / "fleet.sls").write_text(pillar)
 
 
 def _fleet(lab: Lab) -> dict[str, object]:
@@ -56,6 +59,8 @@ def _fleet(lab: Lab) -> dict[str, object]:
 
 def _pillar(lab: Lab) -> dict[str, object]:
     """Where a node of this lab finds what it shares, and where it keeps its own."""
+    settings: dict[str, dict[str, str]] = {}
+    data = "file:///srv/eventstore"
     known: dict[str, object] = {
         "services": "systemd",
         "root": "/",
@@ -73,12 +78,14 @@ def _pillar(lab: Lab) -> dict[str, object]:
             "user": user.pw_name,
             "uid": user.pw_uid,
             "registry": lab.registry.as_uri(),
-            "settings": {role: _store(lab) for role in STORE_ROLES},
         }
+        data = lab.data.as_uri()
+        settings = {role: _store(lab) for role in STORE_ROLES}
     if lab.engine == "aws":
-        known["settings"] = {role: _store(lab) for role in STORE_ROLES}
+        settings = {role: _store(lab) for role in STORE_ROLES}
         known["environment"] = engines.VARIABLES
-    return known
+    settings.setdefault("autoscaler", {})["scaling_nodes"] = f"{data}/{lab.followed.name}"
+    return {**known, "settings": settings}
 
 
 def _store(lab: Lab) -> dict[str, str]:

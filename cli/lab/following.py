@@ -26,7 +26,6 @@ from cli.rollout.ask import answer_of
 from cli.salt_client import SaltClient
 from cli.wanted import wanted_release
 
-NODES = "nodes.yaml"  # in the folder that all nodes of a lab share
 RETIRE_S = 60.0
 
 
@@ -116,8 +115,8 @@ class Follower:
 
     def _tell(self, lab: Lab, fleet: Fleet) -> None:
         """Where the autoscaler finds the others; renamed into place, since it reads at any time."""
-        file = lab.data / NODES
-        aside = file.with_name(f".{NODES}.new")
+        file = lab.followed
+        aside = file.with_name(f".{file.name}.new")
         aside.write_text(yaml.safe_dump(addresses(fleet)))
         aside.chmod(0o644)
         aside.rename(file)

@@ -105,6 +105,11 @@ class Lab:
         return self.root / "data"
 
     @property
+    def followed(self) -> Path:
+        """Where the autoscaler reads which nodes there are."""
+        return self.data / "nodes.yaml"
+
+    @property
     def engines(self) -> Path:
         """The files of the local servers, in memory: a disk that is synced for each write of all
         five nodes would be what a lab waits for."""

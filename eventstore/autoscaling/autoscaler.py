@@ -132,9 +132,9 @@ class Autoscaler:
             log.error("the next one has to wait for its turn: %s", error)
 
     def _signals(self) -> dict[str, Any]:
-        """Of roles that were asked before, too: rates need two rounds."""
+        """Of roles of which it is known who they are. Rates need two rounds."""
         nodes = self._nodes()
-        asked = {role: nodes.get(role, ()) for role in self._targets}
+        asked = {role: nodes[role] for role in self._targets if role in nodes}
         every = [url for urls in asked.values() for url in urls]
         with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
             pages = dict(zip(every, pool.map(self._ask, every), strict=True))

@@ -29,6 +29,8 @@ def _read(file_url: str) -> Nodes:
     path = Path(unquote(urlsplit(file_url).path))
     try:
         return nodes_of(yaml.safe_load(path.read_bytes()))
+    except FileNotFoundError:
+        return {}  # nobody has said yet who there is, so of nobody is anything decided
     except (OSError, ValueError, yaml.YAMLError) as error:
         why = " ".join(str(error).split())
         raise EngineUnavailable(f"the nodes of {path} can't be read: {why}") from error

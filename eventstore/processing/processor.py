@@ -90,7 +90,7 @@ class Processor:
                 continue
             if done < self._settings.claim_packs_max:
                 # What comes meanwhile shares the next transactions: nobody waits for these.
-                self._stopping.wait(self._settings.poll_s)
+                self._stopping.wait(max(self._settings.poll_s, self._gathered.pause_s()))
         with suppress(EngineUnavailable):  # their leases run out
             self._put()
 

@@ -9,7 +9,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from tests.aws.faults import Faults, error, halved, with_left
 
@@ -57,8 +57,14 @@ def proxied(endpoint: str, faults: Faults | None = None) -> Iterator[Proxy]:
             thread.join()
 
 
-def action_of(method: str, path: str, target: str) -> str:
-    """Of a request; target: its header X-Amz-Target."""
+QUERIES = {"2011-01-01": "autoscaling", "2016-11-15": "ec2"}  # by the version that they name
+
+
+def action_of(method: str, path: str, target: str, body: bytes = b"") -> str:
+    """Of a request; target: its header X-Amz-Target; body: where some name their action."""
+    if body.startswith(b"Action="):
+        asked = dict(parse_qsl(body.decode()))
+        return f"{QUERIES[asked['Version']]}:{asked['Action']}"
     service, _, operation = target.partition(".")
     if service == "AmazonSQS":
         return f"sqs:{operation.removesuffix('Batch')}"
@@ -85,11 +91,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: the tests' output is read by people."""
 
     def _forward(self) -> None:
-        action = action_of(self.command, self.path, self.headers.get("X-Amz-Target", ""))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        action = action_of(self.command, self.path, self.headers.get("X-Amz-Target", ""), body)
         self.server.actions.add(action)
         if action.startswith("s3:") and action != "s3:ListBucket":
             self.server.objects.add((action, self.path.split("/")[2]))
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fault = self.server.faults.of(action) if self.server.faults else ""
         match fault:
             case "error" | "throttled":

@@ -246,6 +246,22 @@ def test_a_put_that_was_cut_short_is_ended_by_the_next(
     assert looked.entries == looked.found
 
 
+def test_what_packs_add_to_a_window_is_one_item_a_put_and_the_later_counts(
+    opened: Callable[..., DynamoStore], place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    """The later: a put that was cut short is ended by a release that counts otherwise."""
+    packs = [enriched([A, A]) for _ in range(30)]
+    store = opened()
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_add", lambda _: None)
+        store.put(packs)
+    store.put([replace(pack, times_seen=[1, 0]) for pack in packs[:20]])
+    partials = store.partials(600)
+    assert (partials.counts, partials.packs) == ({A: 40}, 30)
+    items = [item["sk"]["S"] for item in everything(place) if item["pk"]["S"] == "window#600"]
+    assert len(items) == 3  # and the version
+
+
 def test_a_redelivery_writes_nothing_else(opened: Callable[..., DynamoStore], place: Place):
     pack = enriched([A, A], ["x", "y"])
     opened().put([pack])

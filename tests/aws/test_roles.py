@@ -8,6 +8,7 @@ import json
 import random
 import shutil
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,12 +18,14 @@ from typing import Any
 
 import pytest
 
+from cli.aws.bill import bill_of
 from eventstore import settings
 from eventstore.engines import open_queue
 from eventstore.event import new_pack_id
 from eventstore.ports import Packed
 from eventstore.query.read import open_reader
 from eventstore.tools.dispatch import run_tool
+from scaling.prices import load
 from tests.aws.conftest import REGION
 from tests.aws.proxy import Proxy, proxied
 from tests.eventstore.conftest import Node, _post, _until
@@ -113,6 +116,7 @@ def test_events_go_all_the_way_and_each_role_does_what_its_policy_says(
             }
             node.start(role)
         _all_the_way(node, direct)
+        _check_bill(node)
         for generation in node.generations:
             generation.terminate()
         assert [one.wait(WAIT_S) for one in node.generations] == [0, 0, 0]
@@ -158,6 +162,19 @@ def _all_the_way(node: Node, direct: dict[str, str]) -> None:
     assert run_tool(["show", str(events[0].id), "--settings", str(processor)]) == 0
     assert run_tool(["ledger", "--settings", str(processor)]) == 1
     reader.close()
+
+
+def _check_bill(node: Node) -> None:
+    """What the roles say at /metrics that they have consumed, priced."""
+    pages = {
+        f"node-{number}": {"r": generation.ask("/metrics")[1]}
+        for number, generation in enumerate(node.generations)
+    }
+    made = bill_of(pages, time.time(), 3600, load())
+    assert all(line.amount > 0 for line in made.lines)
+    assert set(made.by_role) == {"collector", "processor", "postprocessor"}
+    assert all(usd > 0 for usd in made.by_role.values())
+    assert made.events == 10 + 10 + 20 + 1
 
 
 def _aggregated(port: int, receipt: dict[str, Any]) -> Callable[[], bool]:

@@ -136,6 +136,12 @@ def test_a_role_that_was_never_decided_on_has_what_was_seen():
     assert decision.changed == frozenset()
 
 
+def test_of_a_role_of_which_nothing_is_known_nothing_is_decided():
+    targets = {"processor": TARGET, "collector": Target(floor=2)}
+    decision = decide(targets, {}, {"collector": Signals(nodes=0)}, 0)
+    assert decision.desired == {"collector": 2}, "it is known that there is none"
+
+
 def test_changes_are_named():
     state = {"processor": RoleState(1), "collector": RoleState(2)}
     targets = {"processor": TARGET, "collector": Target()}

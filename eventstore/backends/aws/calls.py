@@ -18,6 +18,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
+from eventstore.backends.aws.consumed import METER, with_units
 from eventstore.backends.aws.place import Place
 from eventstore.backends.aws.retries import Retries
 from eventstore.backends.aws.wire import OPERATIONS, Wire
@@ -93,6 +94,7 @@ class Calls:
     def __init__(self, service: str, place: Place, retries: Retries) -> None:
         self.place = place
         self.retries = retries
+        self._service = service
         config = Config(
             connect_timeout=CONNECT_S,
             read_timeout=READ_S,
@@ -110,17 +112,23 @@ class Calls:
             )
         except (BotoCoreError, ValueError) as error:
             raise refusal(place, "open", error) from error
+        self._client.meta.events.register("before-send", self._note_sent)
 
     def __call__(self, operation: str, **arguments: Any) -> dict[str, Any]:
         """Raises EngineUnavailable, Unmet, Missing."""
+        arguments = with_units(operation, arguments)
         for last in self.retries.tries():
             try:
-                return self._once(operation, arguments)
+                answer = self._once(operation, arguments)
+                METER.note(self._service, operation, arguments, answer)
+                return answer
             except ClientError as error:
                 code = code_of(error)
                 if code in UNMET or _only_unmet(error):
+                    METER.note_unmet(self._service, operation, arguments)
                     raise Unmet(code) from error
                 if code in MISSING:
+                    METER.note_unmet(self._service, operation, arguments)
                     raise Missing(code) from error
                 if last or not _passes(error):
                     raise refusal(self.place, operation, error) from error
@@ -139,6 +147,9 @@ class Calls:
 
     def close(self) -> None:
         self._client.close()
+
+    def _note_sent(self, request: Any, **_: Any) -> None:
+        METER.sent(self._service, int(request.headers.get("Content-Length", 0)))
 
 
 def refusal(place: Place, operation: str, error: Exception) -> EngineUnavailable:

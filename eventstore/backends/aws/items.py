@@ -4,9 +4,7 @@
     pack#<minute>#<digit>   <pack id>           a pack, or where it is in a segment; the digit, its
                                                 id's last, makes 16 shards
     minutes                 <minute>            a minute that has packs
-    window#<start>          pack#<pack id>      what a pack adds to a window
-    window#<start>          version             how often what the window counts has changed
-    changed                 <start>             a window that was not published since
+    window#<start>, changed                     what windows count, which have changed: windows.py
     dead#<digit>            <pack id>#<index>   a dead letter; 0: a whole pack, n + 1: its event n
     keys#<span>[#<log>]     <number>            client keys, in the order of their packs: key_log.py
     dictionaries            <id>                a dictionary that packs need: it never expires
@@ -26,15 +24,11 @@ import orjson
 
 from eventstore.backends.aws.segments import Extent
 from eventstore.backends.aws.table import Item, Key, Value
-from eventstore.event import CountKey
 from eventstore.ledger import Tally, minute_of
 from eventstore.ports import DeadLetter, Stage, Stored, Trained, Way
 
 DIGITS = "0123456789abcdef"
-ORDERED = 1 << 40  # added to starts of windows: they sort as text, also before 1970
-VERSION = "version"
 MINUTES = "minutes"
-CHANGED = "changed"
 DICTIONARIES = "dictionaries"
 
 
@@ -147,31 +141,6 @@ def minute_item(minute: int, expires_at_s: int | None) -> Item:
 
 def minute_sk(minute: int) -> str:
     return f"{minute:010d}"
-
-
-def window_key(start_s: int) -> str:
-    return f"window#{start_s}"
-
-
-def partial_key(start_s: int, pack_id: UUID) -> Key:
-    return window_key(start_s), f"pack#{pack_id.hex}"
-
-
-def partial_items(
-    pack_id: UUID, counts: Mapping[CountKey, int], expires_at_s: int | None
-) -> dict[int, Item]:
-    """Start of a window → what the pack adds to it."""
-    rows: dict[int, list[tuple[str, str, int]]] = {}
-    for key, count in sorted(counts.items()):
-        rows.setdefault(key.window_start_s, []).append((key.endpoint, key.name, count))
-    return {
-        start_s: Item(*partial_key(start_s, pack_id), {}, json.dumps(some).encode(), expires_at_s)
-        for start_s, some in rows.items()
-    }
-
-
-def changed_key(start_s: int) -> Key:
-    return CHANGED, f"{start_s + ORDERED:014d}"
 
 
 def dictionary_key(dictionary_id: int) -> Key:

@@ -8,15 +8,12 @@ same pack the first that an item refers to stays in force.
 """
 
 import time
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from heapq import merge
 from typing import Literal
 from uuid import UUID
-
-import orjson
 
 from eventstore.backends.aws import items
 from eventstore.backends.aws.calls import Unmet
@@ -27,8 +24,8 @@ from eventstore.backends.aws.placing import Placement, Placing
 from eventstore.backends.aws.retries import Retries
 from eventstore.backends.aws.segments import Segment, Segments
 from eventstore.backends.aws.table import Item, Table
+from eventstore.backends.aws.windows import Windows
 from eventstore.errors import EventStoreError
-from eventstore.event import CountKey
 from eventstore.ledger import (
     DEAD,
     NOTHING,
@@ -77,6 +74,7 @@ class DynamoStore:
     ) -> None:
         self._table = Table(place, retries)
         self._placing = Placing(segments, placement, self._has_expired)
+        self._windows = Windows(self._table)
         self._keys = KeyLog(self._table, retries, self._placing)
         self._ttl_s = None if ttl_days is None else ttl_days * DAY_S
         self._minutes: set[int] = set()
@@ -94,7 +92,7 @@ class DynamoStore:
         segment = self._placing.written(new, {part.pk: part.blob for part in parts})
         again = self._keys.claim(parts, segment.keys if segment else {}, expires)
         retries = {pack.pack_id: again.get(pack.pack_id, set()) for pack in new}
-        versions = self._put_counts(new, retries)
+        versions = self._put_counts(new, retries, expires)
         self._note_minutes(pack.pack_id for pack in new)
         # Those that were dead as a whole are no longer.
         self._table.drop(
@@ -133,13 +131,12 @@ class DynamoStore:
         if not self._overwrite(head, after):
             return False
         # From here on whoever comes to revive it again, as its letters ask for, ends it.
-        expires = self._expires(pack.pack_id)
         self._table.at_once(self._put_letter, pack.dead)
-        counted = items.partial_items(pack.pack_id, pack.counts(hidden), expires)
-        touched = self._replace_partials(pack.pack_id, head.windows, counted)
-        windows = {start: head.windows.get(start, 0) for start in counted} | {
-            start: version for start, version in touched.items() if start in counted
-        }
+        expires = self._expires(pack.pack_id)
+        counts = pack.counts(hidden)
+        touched = self._windows.replace(pack.pack_id, head.windows, counts, expires)
+        counted = {key.window_start_s for key in counts}
+        windows = {start: touched.get(start, head.windows.get(start, 0)) for start in counted}
         self._overwrite(after, replace(after, windows=windows, revision=after.revision + 1))
         gone = [one for one in chosen if one not in _dead_of(pack)]
         self._table.drop([items.letter_key(pack.pack_id, one) for one in gone])
@@ -176,26 +173,13 @@ class DynamoStore:
         return map(items.letter_of, self._letters(equal=equal))
 
     def changed_windows(self, windows_max: int) -> list[int]:
-        found = self._table.query(items.CHANGED, limit=windows_max)
-        return [int(item.sk) - items.ORDERED for item in found]
+        return self._windows.changed(windows_max)
 
     def partials(self, window_start_s: int) -> Partials:
-        pk = items.window_key(window_start_s)
-        # The version first: what is counted is then never less than it says.
-        version = self._table.get((pk, items.VERSION))
-        counts: Counter[CountKey] = Counter()
-        packs = 0
-        for item in self._table.query(pk, above="pack#", below="pack#~"):
-            packs += 1
-            for endpoint, name, count in orjson.loads(item.blob):
-                counts[CountKey(window_start_s, endpoint, name)] += count
-        return Partials(int(version.values[items.VERSION]) if version else 0, counts, packs)
+        return self._windows.partials(window_start_s)
 
     def mark_published(self, window_start_s: int, version: int) -> None:
-        with suppress(Unmet):
-            self._table.delete_if(
-                items.changed_key(window_start_s), "version <= :published", {":published": version}
-            )
+        self._windows.mark_published(window_start_s, version)
 
     def noted(self, pack_id: UUID) -> Noted | None:
         item = self._table.get(head_key(pack_id))
@@ -280,50 +264,19 @@ class DynamoStore:
         return merge(*shards, key=lambda item: item.sk)
 
     def _put_counts(
-        self, packs: Sequence[Enriched], retries: Mapping[UUID, set[int]]
+        self,
+        packs: Sequence[Enriched],
+        retries: Mapping[UUID, set[int]],
+        expires_at_s: int | None,
     ) -> dict[int, int]:
         """Dead letters, and what the packs add to windows; the versions these have then."""
-        written: list[Item] = []
-        windows: set[int] = set()
-        for pack in packs:
-            expires = self._expires(pack.pack_id)
-            counts = pack.counts(retries[pack.pack_id] | _dead_of(pack))
-            partials = items.partial_items(pack.pack_id, counts, expires)
-            written += [items.letter_item(one, expires) for one in pack.dead]
-            written += partials.values()
-            windows |= partials.keys()
-        self._table.write(written)
-        return self._touch_all(windows)
-
-    def _replace_partials(
-        self, pack_id: UUID, before: Iterable[int], counted: Mapping[int, Item]
-    ) -> dict[int, int]:
-        """The versions of those windows that this has changed."""
-        keys = {start_s: items.partial_key(start_s, pack_id) for start_s in {*before, *counted}}
-        present = self._table.get_many(list(keys.values()))
-        changed = [
-            start_s for start_s, key in keys.items() if counted.get(start_s) != present.get(key)
-        ]
         self._table.write(
-            (counted[start_s] for start_s in changed if start_s in counted),
-            (keys[start_s] for start_s in changed if start_s not in counted),
+            items.letter_item(one, self._expires(pack.pack_id))
+            for pack in packs
+            for one in pack.dead
         )
-        return self._touch_all(changed)
-
-    def _touch_all(self, windows: Iterable[int]) -> dict[int, int]:
-        in_order = sorted(windows)
-        return dict(zip(in_order, self._table.at_once(self._touch, in_order), strict=True))
-
-    def _touch(self, start_s: int) -> int:
-        """Once what it counts has been written: its version, and that it is to be published."""
-        version = self._table.count_up((items.window_key(start_s), items.VERSION), items.VERSION)
-        with suppress(Unmet):  # another has noted a later version
-            self._table.put_if(
-                Item(*items.changed_key(start_s), {items.VERSION: version}),
-                "attribute_not_exists(pk) OR version < :version",
-                {":version": version},
-            )
-        return version
+        counts = {one.pack_id: one.counts(retries[one.pack_id] | _dead_of(one)) for one in packs}
+        return self._windows.put(counts, expires_at_s)
 
     def _note_minutes(self, pack_ids: Iterable[UUID]) -> None:
         new = {minute_of(one): one for one in pack_ids}
