@@ -1,4 +1,5 @@
-"""What a billion events cost in SQS, DynamoDB and S3, by events a pack and placement.
+"""What a billion events cost in SQS, DynamoDB and S3, by events a pack and placement, without and
+with a dictionary.
 
 Packs go the whole way, in this process, over local engines; the client counts what AWS would bill,
 and scaling/prices.yaml has the prices. Nothing here is a speed. Each event has an id of its client.
@@ -17,20 +18,24 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from itertools import islice
+from random import Random
 from typing import Any
 
 from bench.events import bodies, templates
 from bench.local_engines import serving
 from cli.lab.engines.start import VARIABLES
 from eventstore import engines, packing, settings
+from eventstore.dictionaries import NO_DICTIONARIES, Dictionaries, Dictionary
 from eventstore.event import new_pack_id
 from eventstore.ledger import accepted_at_ms
-from eventstore.ports import Enriched, Lease, Packed
+from eventstore.ports import Enriched, EventStore, Lease, Packed, Stored, Trained
 from eventstore.postprocessing.postprocessor import Postprocessor
 from eventstore.processing.enrich import Rules, enrich
 from eventstore.processing.gathered import ENOUGH_BYTES
+from eventstore.processing.training import traffic, trained
 from scaling import prices
 
 BILLION = 1e9
@@ -48,17 +53,24 @@ PUBLISH_S, MINUTE_S = 2, 60
 PUBLISHED_EVENTS = 200_000 * PUBLISH_S
 PACKS_MIN, PUTS_MIN = 160, 2
 LEASE_S = 600
-TAGS = {"endpoint": "/v1/events", "source": "/v1/events", "node": "collector-01"}
+TRAINED_FROM = 20_000
+TAGS = {
+    "endpoint": "/v1/events",
+    "source": "/v1/events",
+    "tenant": "default",
+    "node": "collector-01",
+}
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
 
 
 @dataclass(frozen=True)
 class Case:
-    """linger_s: None: traffic is dense."""
+    """linger_s: None: traffic is dense. dictionary: whether packs are compressed with one."""
 
     events_a_pack: int
     placement: str
     linger_s: float | None = None
+    dictionary: bool = False
 
     @property
     def is_thin(self) -> bool:
@@ -92,6 +104,7 @@ class Bill:
     events_a_pack: int
     traffic: str
     placement: str
+    dictionary: bool
     packs_a_put: int
     pack_bytes: int
     amounts: dict[str, float]
@@ -99,14 +112,15 @@ class Bill:
     usd_per_billion_events: float
 
 
-CASES = [
+PLAIN = [
     *(Case(events, way) for events in (10, 100, 500) for way in ("items", "segments", "auto")),
     *(Case(10, way, linger_s) for way, linger_s in (("items", 0), ("auto", 2), ("auto", 30))),
 ]
+CASES = [replace(case, dictionary=one) for case in PLAIN for one in (False, True)]
 HEAD = (
-    "                                             a pack's   millions a billion events\n"
-    "a pack  traffic          placement  a put   bytes       SQS    writes     reads      PUTs"
-    "      GETs  $ a billion"
+    f"{'':57}a pack's   millions a billion events\n"
+    "a pack  traffic          placement  dictionary  a put   bytes       SQS    writes     reads"
+    "      PUTs      GETs  $ a billion"
 )
 
 
@@ -139,9 +153,11 @@ def measured(case: Case, options: settings.Settings) -> Bill:
         queue = opened.enter_context(closing(engines.open_queue(options)))
         store = opened.enter_context(closing(engines.open_store(options)))
         aggregates = engines.open_aggregates(options)
-        rules, made = Rules.of(options), _packs(case.events_a_pack)
+        dictionary = _kept(store) if case.dictionary else None
+        known = Dictionaries(store.dictionary)
+        rules, made = Rules.of(options), _packs(case.events_a_pack, dictionary)
         sample = next(made)
-        pack_bytes = _bytes_of(enrich(sample.pack_id, sample.body, rules))
+        pack_bytes = _bytes_of(enrich(sample.pack_id, sample.body, rules, None, known))
         packs_a_put = case.packs_a_put(pack_bytes)
         began, events = _consumed(), 0
         for _ in range(max(PUTS_MIN, PACKS_MIN // packs_a_put)):
@@ -152,7 +168,7 @@ def measured(case: Case, options: settings.Settings) -> Bill:
                     queue.put(list(islice(made, case.sent_together)))
                 while len(leases) < start + coming:  # ends: the queue loses none
                     leases += queue.claim(CLAIMED, LEASE_S, wait_s=1)
-            store.put([enrich(one.pack_id, one.body, rules) for one in leases])
+            store.put([enrich(one.pack_id, one.body, rules, None, known) for one in leases])
             queue.ack(leases)
             events += case.events_a_pack * len(leases)
         stored = _consumed()
@@ -177,6 +193,7 @@ def measured(case: Case, options: settings.Settings) -> Bill:
         case.events_a_pack,
         case.traffic,
         case.placement,
+        case.dictionary,
         packs_a_put,
         pack_bytes,
         amounts,
@@ -203,12 +220,27 @@ def _settings(case: Case, name: str, ends: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _packs(events: int) -> Iterator[Packed]:
+@cache
+def _trained() -> Dictionary:
+    """From other events, in packs of ten."""
+    packs = (Stored(0, one.pack_id, one.body, b"", b"", frozenset()) for one in _packs(10, seed=2))
+    chance = Random(5)  # noqa: S311 - shapes, no secrets
+    found = traffic(packs, TAGS["tenant"], TRAINED_FROM, NO_DICTIONARIES, chance)
+    return trained(found, chance)
+
+
+def _kept(store: EventStore) -> Dictionary:
+    made = _trained()
+    store.put_dictionary(Trained(made.dict_id(), TAGS["tenant"], 0, made.as_bytes()))
+    return made
+
+
+def _packs(events: int, dictionary: Dictionary | None = None, seed: int = 1) -> Iterator[Packed]:
     """Endless ones of the bench's events, as a collector makes them."""
-    for body in bodies(templates(events, seed=1), first=1):
+    for body in bodies(templates(events, seed=seed), first=seed << 32):
         pack_id = new_pack_id()
         share = packing.Share(events, accepted_at_ms(pack_id), user_agent=AGENT)
-        packed = packing.pack(pack_id, TAGS, [share], [body], None)
+        packed = packing.pack(pack_id, TAGS, [share], [body], None, dictionary=dictionary)
         yield Packed(pack_id, packed, TAGS["endpoint"], events)
 
 
@@ -228,7 +260,8 @@ def _consumed() -> dict[str, float]:
 def _line(bill: Bill) -> str:
     millions = (f"{bill.amounts[name] / 1e6:10,.2f}" for name in PRICED)
     return (
-        f"{bill.events_a_pack:6}  {bill.traffic:<15}  {bill.placement:<9}  {bill.packs_a_put:5}"
+        f"{bill.events_a_pack:6}  {bill.traffic:<15}  {bill.placement:<9}"
+        f"  {'with' if bill.dictionary else 'without':<10}  {bill.packs_a_put:5}"
         f"  {bill.pack_bytes:6,}  {''.join(millions)}  {bill.usd_per_billion_events:11,.2f}"
     )
 
