@@ -1,8 +1,11 @@
 """What an environment is made of in AWS: planned, made and taken away by its one YAML.
 
-environment  the YAML, checked
+environment, environment_file   what the YAML says, and reading it
 change       what there is beside what there should be: a pure comparison
-account      the calls, and what their errors mean
-queues, tables, buckets, …   one file a kind of thing: how it is looked at, made, changed, deleted
+kind         the port of a kind of thing: queues, tables, buckets, templates, groups, alarms
 plan         all kinds together: what would change, and doing it
+price        what that costs a month
+join, drain  machines that groups launch become nodes, and go
+bill         what nodes have consumed, in dollars
+account      the calls, and what their errors mean; waiting: AWS answers before it is done
 """

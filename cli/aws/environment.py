@@ -104,14 +104,14 @@ class Environment:
         return f"{self.app}-{self.env}-"
 
     @property
-    def urls(self) -> dict[str, str]:
-        """What an app's settings call its queues, tables and buckets: name → URL."""
+    def urls(self) -> list[str]:
+        """What an app's settings call its queues, tables and buckets."""
         kinds = {"sqs": self.queues, "dynamodb": self.tables, "s3": self.buckets}
-        return {
-            name: f"{scheme}://{self.prefix}{name}?region={self.region}"
+        return [
+            f"{scheme}://{self.prefix}{name}?region={self.region}"
             for scheme, names in kinds.items()
             for name in names
-        }
+        ]
 
     @property
     def tags(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.commands.aws_bill import bill
-from cli.commands.aws_join import drain, env_option, file_option, join, opened
+from cli.commands.aws_nodes import drain, env_option, file_option, join, opened
 from cli.output import GOOD, NOTE, Output, json_option, yes_option
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _show(planned: Plan) -> None:
     for change in planned.changes:
         for line in _lines(change):
             click.echo(line)
-    for url in env.urls.values():
+    for url in env.urls:
         click.echo(f"  url {url}")
     price = _price(planned)
     for one in price.lines:

@@ -8,6 +8,7 @@ from eventstore.ports import Enriched, Lease
 # A store that merges packs wants some megabytes of them, and no more than a processor can hold.
 ENOUGH_BYTES = 4 << 20
 BYTES_MAX = 8 << 20
+LOOKS = 4
 Ready = tuple[Lease, Enriched]
 
 
@@ -50,6 +51,10 @@ class Gathered:
         if not self._ready:
             return None
         return max(0.0, self._first_at_s + self._linger_s - self._clock())
+
+    def pause_s(self) -> float:
+        """Between looks at a queue that has little: a few while the first waits, not hundreds."""
+        return min(self.left_s() or 0, self._linger_s / LOOKS)
 
     def take(self) -> list[Ready]:
         """All of them, and none is left."""

@@ -16,7 +16,6 @@ from cli.aws.account import session
 from cli.lab.engines import servers
 from tests.aws import shop as shops
 from tests.aws.refusing import Refusing
-from tests.server_venv import installed
 from tests.serving import serving
 
 REGION = shops.REGION
@@ -53,7 +52,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The endpoint of EC2, Auto Scaling, CloudWatch and STS, all of them one server's."""
-    program = installed("moto") / "bin/moto_server"
+    program = servers.environment("moto") / "bin/moto_server"
 
     def server(address: str, port: int, _home: Path, *, durable: bool) -> servers.Server:
         assert not durable
@@ -138,7 +137,8 @@ def nodes(shop: shops.Shop) -> dict[str, Any]:
         "min": 2,
         "max": 4,
     }
-    return {"master": "salt.internal", "groups": {"collector": collector}}
+    who = {"account": "123456789012", "master": "salt.internal"}
+    return {**who, "groups": {"collector": collector}}
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from random import Random
+from typing import Any
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -28,16 +29,24 @@ NOW = datetime(2026, 11, 27, 1, 2, 3, tzinfo=UTC)
 
 @pytest.mark.parametrize("service", ["sqs", "dynamodb"])
 @pytest.mark.parametrize("token", [None, "a session's token"])
-@pytest.mark.parametrize("body", [b"", b"{}", bytes(range(256))])
+@pytest.mark.parametrize("endpoint", [None, "http://127.0.0.1:9324", "https://proxy.example/aws"])
+@pytest.mark.parametrize("body", [b"", bytes(range(256))])
 def test_it_signs_as_boto3_does(
-    service: str, token: str | None, body: bytes, monkeypatch: pytest.MonkeyPatch
+    service: str,
+    token: str | None,
+    endpoint: str | None,
+    body: bytes,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: NOW)
     credentials = Credentials("AKID", "a secret", token)
-    client = calls.session().client(service, region_name=REGION)  # type: ignore[call-overload]
+    client: Any = calls.session().client(  # type: ignore[call-overload]
+        service, region_name=REGION, endpoint_url=endpoint
+    )
     ours = Wire(client, credentials)._headers("Target.Operation", body, NOW)
-    request = AWSRequest("POST", client.meta.endpoint_url + "/", data=body)
-    for name in ("content-type", "x-amz-target"):
+    url = client.meta.endpoint_url.rstrip("/") + "/"
+    request = AWSRequest("POST", url, data=body)
+    for name in ("content-type", "x-amz-target", "x-amzn-query-mode"):
         request.headers[name] = ours[name]
     SigV4Auth(credentials, service, REGION).add_auth(request)
     assert ours["authorization"] == request.headers["Authorization"]

@@ -25,13 +25,14 @@ def test_they_are_due_after_a_while_or_when_there_are_enough():
     small = enriched([A])
     large = replace(small, body=b"x" * ENOUGH_BYTES)
     assert not gathered.is_due()
-    assert gathered.left_s() is None
+    assert (gathered.left_s(), gathered.pause_s()) == (None, 0)
     gathered.add(lease(), small)
+    assert (gathered.left_s(), gathered.pause_s()) == (2, 0.5)
     now_s = 101.5
     gathered.add(lease(), small)
-    assert (gathered.is_due(), gathered.left_s()) == (False, 0.5)
+    assert (gathered.is_due(), gathered.left_s(), gathered.pause_s()) == (False, 0.5, 0.5)
     now_s = 102.5
-    assert (gathered.is_due(), gathered.left_s()) == (True, 0)
+    assert (gathered.is_due(), gathered.left_s(), gathered.pause_s()) == (True, 0, 0)
     assert len(gathered.take()) == 2
     assert not gathered.is_due()
     gathered.add(lease(), large)

@@ -1,5 +1,5 @@
-"""`python -m cli.lab.engines.fetch`: DynamoDB Local and ElasticMQ as jars, through Maven, and an
-S3 server in a virtual environment of its own.
+"""`python -m cli.lab.engines.fetch`: DynamoDB Local and ElasticMQ as jars, through Maven. What is a
+Python program gets a virtual environment of its own when it is first started.
 
 A jar's folder here has a pom.xml with one pinned version, and files.sha256 with every file that it
 resolves to. They are kept outside the repository, once for each pom and digest list.
@@ -21,7 +21,6 @@ from cli.lab.spec import REPOSITORY
 HERE = Path(__file__).parent
 JARS = ("dynamodb-local", "elasticmq")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evctl" / "engines"
-S3_LOCK = REPOSITORY / "requirements/s3server.lock"
 FETCH_S = 300
 
 
@@ -52,20 +51,21 @@ def fetch_jars(engine: str) -> None:
                 raise
 
 
-def s3_environment() -> Path:
-    """The S3 server's virtual environment; made once for each lock. Raises OSError, or subprocess's
-    errors."""
-    digest = hashlib.sha256(S3_LOCK.read_bytes()).hexdigest()[:12]
-    home = REPOSITORY / "build/cache/s3server"
+def python_environment(name: str) -> Path:
+    """The virtual environment of requirements/<name>.lock; made once for each lock. Raises OSError,
+    or subprocess's errors."""
+    lock = REPOSITORY / f"requirements/{name}.lock"
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+    home = REPOSITORY / "build/cache" / name
     ready = home / f"ready-{digest}"
     home.mkdir(parents=True, exist_ok=True)
-    with home.with_name("s3server.lock").open("w") as one_at_a_time:
+    with home.with_name(f"{name}.lock").open("w") as one_at_a_time:
         fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
         if not ready.exists():
             shutil.rmtree(home)
             _run(sys.executable, "-m", "venv", str(home))
             install = (str(home / "bin/pip"), "install", "-q", "--disable-pip-version-check")
-            _run(*install, "--require-hashes", "--only-binary", ":all:", "-r", str(S3_LOCK))
+            _run(*install, "--require-hashes", "--only-binary", ":all:", "-r", str(lock))
             ready.touch()
     return home
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cli.lab.engines.fetch import jars_of, s3_environment
+from cli.lab.engines.fetch import jars_of, python_environment
 from cli.lab.errors import LabNotPossible
 
 QUICK_START = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
@@ -59,16 +59,21 @@ def dynamodb_local(address: str, port: int, home: Path, *, durable: bool) -> Ser
 
 
 def s3(address: str, port: int, home: Path, *, durable: bool) -> Server:
+    program = environment("s3server") / "bin/ministack"
+    variables = {"BIND_HOST": address, "GATEWAY_PORT": str(port), "TMPDIR": str(home)}
+    if durable:
+        variables |= {"S3_PERSIST": "1", "S3_DATA_DIR": str(home / "objects")}
+    return Server("the S3 server", (str(program),), port, variables)
+
+
+def environment(name: str) -> Path:
+    """A server's own virtual environment, by requirements/<name>.lock; made when it is missing."""
     try:
-        program = s3_environment() / "bin/ministack"
+        return python_environment(name)
     except (OSError, subprocess.SubprocessError) as error:
         raise LabNotPossible(
-            "the S3 server can't be installed", why=str(error), next_step="see why pip fails"
+            f"the server {name} can't be installed", why=str(error), next_step="see why pip fails"
         ) from error
-    environment = {"BIND_HOST": address, "GATEWAY_PORT": str(port), "TMPDIR": str(home)}
-    if durable:
-        environment |= {"S3_PERSIST": "1", "S3_DATA_DIR": str(home / "objects")}
-    return Server("the S3 server", (str(program),), port, environment)
 
 
 def _java(engine: str) -> tuple[Path, str]:

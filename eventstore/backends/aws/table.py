@@ -152,7 +152,7 @@ class Table:
             "ScanIndexForward": not backwards,
             "KeyConditionExpression": "pk = :pk AND sk BETWEEN :above AND :below",
             "ExpressionAttributeValues": _raw_values(
-                {":pk": pk, ":above": above or "\x00", ":below": below}
+                {":pk": pk, ":above": f"{above}\x00", ":below": below}  # the next text after it
             ),
         }
         if equal is not None:
@@ -162,7 +162,7 @@ class Table:
         if limit is not None:
             request["Limit"] = limit
         first = self._pages_pool.submit(self._calls, "query", **request)
-        return self._pages(request, first, limit, {above, below})
+        return self._pages(request, first, limit, below)
 
     def at_once(self, do: Callable[[Thing], Done], things: Iterable[Thing]) -> list[Done]:
         """What each becomes, some of them at a time: nearly all of a call is waiting. Raises what
@@ -179,7 +179,7 @@ class Table:
         request: dict[str, Any],
         asked: Future[dict[str, Any]],
         limit: int | None,
-        edges: set[str],
+        below: str,
     ) -> Iterator[Item]:
         given = 0
         while True:  # ends: every page is further on
@@ -190,7 +190,7 @@ class Table:
                     self._calls, "query", **request, ExclusiveStartKey=more
                 )
             for raw in page["Items"]:
-                if raw["sk"]["S"] not in edges:
+                if raw["sk"]["S"] != below:
                     yield self._whole(raw)
                     given += 1
                     if given == limit:

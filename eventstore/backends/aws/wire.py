@@ -91,7 +91,7 @@ class Wire:
         self._client = client
         self._credentials = credentials
         self._url: str = client.meta.endpoint_url.rstrip("/") + "/"
-        self._host = urlsplit(self._url).netloc
+        self._parts = urlsplit(self._url)
         self._region: str = client.meta.region_name
         self._service: str = client.meta.service_model.signing_name
         said = client.meta.service_model.metadata
@@ -104,9 +104,9 @@ class Wire:
         """As boto3's method of this name. Raises ClientError, BotoCoreError."""
         name = self._client.meta.method_to_api_mapping[operation]
         body = msgspec.json.encode(arguments)
-        METER.sent(self._service, len(body))
         headers = self._headers(f"{self._prefix}.{name}", body, datetime.now(UTC))
         request = AWSPreparedRequest("POST", self._url, headers, body, False)  # type: ignore[arg-type]
+        METER.sent(self._service, len(body))
         answer = self._client._endpoint.http_session.send(request)
         content: bytes = answer.content
         if answer.status_code != 200:
@@ -125,16 +125,19 @@ class Wire:
         at = f"{now:%Y%m%dT%H%M%SZ}"
         headers = {
             "content-type": self._type,
-            "host": self._host,
+            "host": self._parts.netloc,
             "x-amz-date": at,
             "x-amz-target": target,
+            "x-amzn-query-mode": "true",  # SQS: its errors have the names that boto3 gives
         }
         if known.token:
             headers[SESSION] = known.token
         headers = dict(sorted(headers.items()))
         names = ";".join(headers)
         lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
-        canonical = f"POST\n/\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
+        canonical = (
+            f"POST\n{self._parts.path}\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
+        )
         scope = f"{at[:8]}/{self._region}/{self._service}/aws4_request"
         digest = hashlib.sha256(canonical.encode()).hexdigest()
         key = _key(known.secret_key, at[:8], self._region, self._service)
@@ -143,7 +146,6 @@ class Wire:
             f"AWS4-HMAC-SHA256 Credential={known.access_key}/{scope},"
             f" SignedHeaders={names}, Signature={signature}"
         )
-        headers["x-amzn-query-mode"] = "true"  # SQS: its errors have the names that boto3 gives
         headers["accept-encoding"] = "identity"
         return headers
 
