@@ -233,6 +233,8 @@ def test_what_a_crash_has_left_is_never_visible_and_is_swept(
     assert len(swept) > number
     assert not kept.intersection(swept)
     assert found_by_sweep(place, bucket, in_hours=2) == []
+    left = b"".join(bucket.get(key) or b"" for key in bucket.keys(""))
+    assert [left.count(one.pack_id.bytes * 1000) for one in [*whole, *packs]] == [1] * 6
     store = opened()  # its keys are read anew
     assert list(store.packs()) == before
     assert store.put(packs) == 0
