@@ -33,6 +33,7 @@ def _collector(options: settings.Settings, process: service.Process) -> service.
     return Collector(
         options,
         partial(engines.open_queue, options),
+        partial(engines.open_store, options),
         spool.Spool(folder, options.spool_bytes_max) if folder else None,
         node=process.node,
         release=process.release,

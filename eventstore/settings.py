@@ -63,6 +63,7 @@ class Settings:
     waiting_requests_max: int = _bounded(4096, 1, 100_000)
     waiting_bytes_max: int = _bounded(32 << 20, 1, 1 << 30)
     pack_bytes_max: int = _bounded(1 << 20, 1, 32 << 20)
+    dictionaries: dict[str, int] = field(default_factory=dict)
     commit_s: float = _bounded(5, 0.05, 60)
     queue_packs_max: int = _bounded(20_000, 1, 10_000_000)
     queue_bytes_max: int = _bounded(1 << 30, 1, 1 << 40)
@@ -201,6 +202,15 @@ def _enrichments(value: object) -> tuple[str | dict[str, Any], ...]:
     return tuple(value)
 
 
+def _dictionaries(value: object) -> dict[str, int]:
+    if not isinstance(value, dict) or not all(
+        isinstance(tenant, str) and type(number) is int and 0 < number < 1 << 32
+        for tenant, number in value.items()
+    ):
+        raise SettingsError("dictionaries: expected {TENANT: id}: `events dictionary ls` has them")
+    return value
+
+
 def _targets(value: object) -> Mapping[str, Target]:
     try:
         return targets_of(value)
@@ -230,6 +240,7 @@ def _groups(value: object) -> dict[str, str]:
 
 
 TABLES: dict[str, Callable[[object], object]] = {
+    "dictionaries": _dictionaries,
     "endpoints": endpoints_of,
     "enrichments": _enrichments,
     "fields": lambda value: field_names(value, "fields: "),

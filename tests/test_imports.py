@@ -42,7 +42,7 @@ PLACES = {
 # Inside eventstore: what each layer may import of the others. Unlisted modules are checked too.
 BASE = {"errors", "event", "ledger", "metrics", "times"}
 LOW = BASE | {"ports", "settings", "endpoints"}
-MIDDLE = LOW | {"address", "formats", "tagging", "packing"}
+MIDDLE = LOW | {"address", "dictionaries", "formats", "tagging", "packing"}
 LAYERS = {
     "errors": set(),
     "ledger": set(),
@@ -54,7 +54,8 @@ LAYERS = {
     "address": set(),
     "times": set(),
     "ports": {"errors", "event", "ledger"},
-    "packing": {"errors", "event", "times"},
+    "dictionaries": {"errors"},
+    "packing": {"dictionaries", "errors", "event", "times"},
     "tagging": {"endpoints"},
     "formats": {"errors", "event", "times"},
     "backends": {"errors", "event", "ledger", "metrics", "ports"},

@@ -15,6 +15,7 @@ from eventstore.ports.records import (
     Rewritten,
     Stored,
     StoreLedger,
+    Trained,
 )
 from eventstore.ports.store import EventStore
 from eventstore.ports.way import NO_WAYS, Stage, Way
@@ -39,6 +40,7 @@ __all__ = [
     "Stage",
     "StoreLedger",
     "Stored",
+    "Trained",
     "Waiting",
     "Way",
 ]

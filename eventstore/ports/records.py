@@ -80,6 +80,17 @@ class Enriched:
 
 
 @dataclass(frozen=True, slots=True)
+class Trained:
+    """A zstd dictionary, as it is kept: its id, whose traffic it was trained from, when, and what
+    it holds."""
+
+    dictionary_id: int
+    tenant: str
+    at_ms: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """A stored pack. hidden: indexes that a reader never sees (retries, dead letters)."""
 

@@ -12,6 +12,7 @@ from eventstore.ports.records import (
     Rewritten,
     Stored,
     StoreLedger,
+    Trained,
 )
 from eventstore.ports.way import NO_WAYS, Way
 
@@ -78,6 +79,16 @@ class EventStore(Protocol):
     ) -> StoreLedger:
         """A consistent look at the ledger from a minute on; only with recount at what is there,
         pack by pack. waiting: packs of which to say whether they have come here."""
+
+    def put_dictionary(self, trained: Trained) -> None:
+        """Durable when it returns, for ever: packs need it. The same again changes nothing. Raises
+        EventStoreError when the id is another's."""
+
+    def dictionary(self, dictionary_id: int) -> bytes | None:
+        """What it holds; None when there is none of this id."""
+
+    def dictionaries(self) -> Iterator[Trained]:
+        """All of them, by id."""
 
     def close(self) -> None:
         """Lets go of files and connections."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from eventstore import packing
+from eventstore.dictionaries import NO_DICTIONARIES, Dictionaries
 from eventstore.errors import PackCorrupt, SettingsError
 from eventstore.formats import Fields
 from eventstore.ports import ERASED, DeadLetter, Enriched
@@ -39,10 +40,14 @@ class Rules:
 
 
 def enrich(
-    pack_id: UUID, body: bytes, rules: Rules, transformer: Transformer | None = None
+    pack_id: UUID,
+    body: bytes,
+    rules: Rules,
+    transformer: Transformer | None = None,
+    dictionaries: Dictionaries = NO_DICTIONARIES,
 ) -> Enriched:
     """Raises PackCorrupt when the bytes are no pack, or another than the queue says."""
-    pack = packing.unpack(body)
+    pack = packing.unpack(body, dictionaries)
     if pack.id != pack_id:
         raise PackCorrupt(f"the pack says it is {pack.id}, the queue says {pack_id}")
     fields, dead = _read(pack)
@@ -60,7 +65,9 @@ def enrich(
     for step in rules.enrichments:
         step(columns)
     found = sidecar.encode(columns.added)
-    made = transformer.run(body, found, columns.dead) if transformer else Transformed()
+    made = Transformed()
+    if transformer is not None:
+        made = transformer.run(body, found, columns.dead, dictionaries)
     for index, reason in made.dead.items():
         columns.die(index, "transform", reason)
     endpoint = pack.tags.get("endpoint", "")

@@ -16,6 +16,7 @@ from uuid import UUID
 import orjson
 
 from eventstore import packing
+from eventstore.dictionaries import Dictionaries
 from eventstore.errors import EngineUnavailable, PackCorrupt
 from eventstore.ledger import accepted_at_ms
 from eventstore.ports import DeadLetter, EventStore, Queue, Rewritten, Stored
@@ -50,10 +51,19 @@ class Request:
 
 @dataclass
 class Looked:
-    """What was looked at: how many packs, and those that can't be read."""
+    """What was looked at: how many packs, and those that can't be read; and which dictionaries have
+    the value in them, which packs of others need."""
 
     packs: int = 0
     unread: list[UUID] = field(default_factory=list)
+    dictionaries: list[int] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "packs_looked_at": self.packs,
+            "unread": [str(one) for one in self.unread],
+            "dictionaries": self.dictionaries,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +93,15 @@ class Waits:
 
 def search(store: EventStore, request: Request, looked: Looked) -> Iterator[Held]:
     """Every pack that holds events of the subject, or did before this request."""
+    dictionaries = Dictionaries(store.dictionary)
+    looked.dictionaries += [
+        one.dictionary_id for one in store.dictionaries() if request.subject.is_in(one.data)
+    ]
     dead = (letter for letter in store.dead_letters() if letter.index is None)
     for found in chain[Stored | DeadLetter](store.packs(), dead):
         looked.packs += 1
         try:
-            one = held(found, request.subject, request.certificate)
+            one = held(found, request.subject, request.certificate, dictionaries)
         except PackCorrupt:
             looked.unread.append(found.pack_id)
             continue
@@ -118,8 +132,7 @@ def certificate(
         "value_sha256": request.value_sha256,
         "at": iso_time(at_ms),
         **waits.to_json(),
-        "packs_looked_at": looked.packs,
-        "unread": [str(one) for one in looked.unread],
+        **looked.to_json(),
         "packs": packs,
     }
     sealed = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
@@ -144,7 +157,9 @@ def _again(store: EventStore, one: Held, request: Request) -> Held | None:
     if isinstance(one.found, DeadLetter):
         return one
     stored = store.get(one.pack.id)
-    return None if stored is None else held(stored, request.subject, request.certificate)
+    if stored is None:
+        return None
+    return held(stored, request.subject, request.certificate, Dictionaries(store.dictionary))
 
 
 def _entry(left: Rewritten, request: Request) -> dict[str, Any]:

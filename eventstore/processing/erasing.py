@@ -5,14 +5,16 @@ so that whoever counts again gets what was counted; what it shared with others o
 what was enriched and made of it, goes with it.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from eventstore import packing
+from eventstore.dictionaries import NO_DICTIONARIES, Dictionaries
 from eventstore.errors import PackCorrupt
 from eventstore.event import text_of
 from eventstore.packing import Erasure, Pack, Share, Tombstone
@@ -33,9 +35,14 @@ class Held:
     events: frozenset[int]
 
 
-def held(found: Stored | DeadLetter, subject: Subject, certificate: str) -> Held | None:
+def held(
+    found: Stored | DeadLetter,
+    subject: Subject,
+    certificate: str,
+    dictionaries: Dictionaries = NO_DICTIONARIES,
+) -> Held | None:
     """None: it holds none, and none was erased of it for this certificate. Raises PackCorrupt."""
-    pack = packing.unpack(found.body)
+    pack = packing.unpack(found.body, dictionaries)
     if pack.id != found.pack_id:
         raise PackCorrupt(f"the pack says it is {pack.id}, and is kept as {found.pack_id}")
     seen = view.decode(found.view if isinstance(found, Stored) else b"", pack.count)
@@ -91,17 +98,16 @@ def _without(one: Held, left: Mapping[int, Tombstone], certificate: str, at_ms: 
     pack = one.pack
     events = [b"" if index in left else event for index, event in enumerate(pack.events)]
     more = () if _was(pack, certificate) else (Erasure(certificate, at_ms, digest_of(one.found)),)
-    return packing.pack(
-        pack.id,
-        pack.tags,
-        _shares(pack, left.keys()),
-        events,
-        list(map(len, events)),
-        format_name=pack.format,
-        names=pack.names,
-        refused={index: why for index, why in pack.refused.items() if index not in left},
-        tombstones=left,
-        erasures=(*pack.erasures, *more),
+    return packing.repack(
+        dataclasses.replace(
+            pack,
+            shares=tuple(_shares(pack, left.keys())),
+            block=b"".join(events),
+            lengths=list(map(len, events)),
+            refused={index: why for index, why in pack.refused.items() if index not in left},
+            tombstones=left,
+            erasures=(*pack.erasures, *more),
+        )
     )
 
 
@@ -113,7 +119,9 @@ def _shares(pack: Pack, gone: Collection[int]) -> list[Share]:
         for erased, some in groupby(range(start, start + share.events), key=gone.__contains__):
             count = len(list(some))
             shares.append(
-                Share(count, share.received_at_ms) if erased else replace(share, events=count)
+                Share(count, share.received_at_ms)
+                if erased
+                else structs.replace(share, events=count)
             )
         start += share.events
     return shares

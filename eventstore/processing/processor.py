@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from eventstore.dictionaries import Dictionaries
 from eventstore.errors import EngineUnavailable, PackCorrupt
 from eventstore.metrics import Counter, Histogram
 from eventstore.ports import DeadLetter, Enriched, EventStore, Lease, Queue, Stage, Way
@@ -47,6 +48,7 @@ class Processor:
         self._release = release
         self._rules = Rules.of(settings)
         self._transformer = transformer_of(settings)
+        self._dictionaries = Dictionaries(store.dictionary)
         self._stopping = threading.Event()
         self._gathered = Gathered(settings.linger_s, time.monotonic)
         self._extend_at_s = 0.0
@@ -153,7 +155,12 @@ class Processor:
             self._bury(lease, lease.reason or f"its processor died or stalled {limit} times")
             return None
         try:
-            return enrich(lease.pack_id, lease.body, self._rules, self._transformer)
+            return enrich(
+                lease.pack_id, lease.body, self._rules, self._transformer, self._dictionaries
+            )
+        except EngineUnavailable:  # it was asked for a dictionary: no fault of the pack
+            self._queue.release([lease])
+            raise
         except PackCorrupt as error:
             reason = f"pack_corrupt: {error}"
         except Exception as error:

@@ -40,6 +40,10 @@ class Subject:
             and (self._stated(fields, share) or self._found(read, sent, share.context, line))
         }
 
+    def is_in(self, data: bytes) -> bool:
+        """Whether the value is in there, as a word of its own."""
+        return self._word.search(data) is not None
+
     def _stated(self, fields: Fields | str, share: Share) -> bool:
         if isinstance(fields, str) or self.field not in FIELDS:
             return False
@@ -53,7 +57,7 @@ class Subject:
             values = [read(sent, context), *_made(view.whole(line, sent))]
             return any(self._is(one) for value in values for one in _at(value, self.field))
         except Exception:  # noqa: BLE001 - of a dead letter a format's reader may raise anything
-            return self._word.search(sent + b"\n" + context) is not None
+            return self.is_in(sent) or self.is_in(context)
 
     def _is(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, str | int | float):

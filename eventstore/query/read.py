@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from eventstore import engines, packing
+from eventstore.dictionaries import NO_DICTIONARIES, Dictionaries
 from eventstore.errors import EventErased
 from eventstore.event import (
     CountKey,
@@ -64,10 +65,12 @@ class Event:
         return READERS[self.format].value(self.body, self.context)
 
 
-def events_of(stored: Stored) -> Iterator[list[Event]]:
+def events_of(
+    stored: Stored, dictionaries: Dictionaries = NO_DICTIONARIES
+) -> Iterator[list[Event]]:
     """What has become of each of a pack's events, hidden ones too: one, several, or none, as of
     those that were erased."""
-    pack = packing.unpack(stored.body)
+    pack = packing.unpack(stored.body, dictionaries)
     lines = view.decode(stored.view, pack.count)
     for index, ((body, share), line) in enumerate(zip(pack.per_event(), lines, strict=True)):
         if index in pack.tombstones:
@@ -104,12 +107,13 @@ class Reader:
         self._store = store
         self._aggregates = aggregates
         self._settings = settings
+        self._dictionaries = Dictionaries(store.dictionary)
 
     def events(self) -> Iterator[Event]:
         """Every visible event, once: a client's retries, dead letters and what a transform has
         dropped are left out."""
         for stored in self._store.packs():
-            for index, events in enumerate(events_of(stored)):
+            for index, events in enumerate(events_of(stored, self._dictionaries)):
                 if index not in stored.hidden:
                     yield from events
 
@@ -119,16 +123,21 @@ class Reader:
         stored = self._store.get(event_id.pack)
         if stored is None:
             return None
-        _refuse_erased(packing.unpack(stored.body), event_id)
-        for events in islice(events_of(stored), event_id.index, event_id.index + 1):
+        _refuse_erased(packing.unpack(stored.body, self._dictionaries), event_id)
+        for events in islice(
+            events_of(stored, self._dictionaries), event_id.index, event_id.index + 1
+        ):
             return next((one for one in events if one.id == event_id), None)
         return None
 
     def enveloped(self) -> Iterator[tuple[Event, dict[str, Any]]]:
         """Every visible event, once, with its envelope."""
         for stored in self._store.packs():
-            pack, columns = packing.unpack(stored.body), sidecar.decode(stored.sidecar)
-            made = zip(pack.per_event(), events_of(stored), strict=True)
+            pack, columns = (
+                packing.unpack(stored.body, self._dictionaries),
+                sidecar.decode(stored.sidecar),
+            )
+            made = zip(pack.per_event(), events_of(stored, self._dictionaries), strict=True)
             for index, ((body, share), events) in enumerate(made):
                 if index not in stored.hidden and events:
                     said = envelope(pack, share, index, body, columns)
@@ -140,7 +149,7 @@ class Reader:
         stored = self._store.get(event_id.pack)
         if stored is None:
             return {}
-        pack, index = packing.unpack(stored.body), event_id.index
+        pack, index = packing.unpack(stored.body, self._dictionaries), event_id.index
         _refuse_erased(pack, event_id)
         for body, share in islice(pack.per_event(), index, index + 1):
             said = envelope(pack, share, index, body, sidecar.decode(stored.sidecar))
@@ -189,7 +198,7 @@ class Reader:
         settings = self._settings
         total: Counter[CountKey] = Counter()
         for stored in self._store.packs():
-            pack = packing.unpack(stored.body)
+            pack = packing.unpack(stored.body, self._dictionaries)
             fields = fields_of(pack)
             received, sent = pack.moments()
             times = event_times(

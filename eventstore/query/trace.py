@@ -11,10 +11,12 @@ from typing import Any
 from uuid import UUID
 
 from eventstore import packing
+from eventstore.dictionaries import NO_DICTIONARIES, Dictionaries
 from eventstore.errors import PackCorrupt
 from eventstore.event import EventId
 from eventstore.ledger import DEAD, DUPLICATE, STORED, accepted_at_ms
 from eventstore.ports import (
+    ERASED,
     Aggregates,
     EventStore,
     Generation,
@@ -27,8 +29,6 @@ from eventstore.ports import (
 )
 from eventstore.processing import sidecar
 from eventstore.times import iso_time
-
-ERASED = "erased"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,7 @@ class Tracer:
         self._queue = queue
         self._store = store
         self._aggregates = aggregates
+        self._dictionaries = Dictionaries(store.dictionary)
 
     def trace(self, pack_id: UUID, index: int | None = None) -> Trace | None:
         """None when no such pack or event is known."""
@@ -83,7 +84,13 @@ class Tracer:
         windows = noted.windows if noted else {}
         published = {start: self._aggregates.latest(start) for start in windows}
         return traced(
-            pack_id, index, waiting=waiting, noted=noted, stored=stored, published=published
+            pack_id,
+            index,
+            waiting=waiting,
+            noted=noted,
+            stored=stored,
+            published=published,
+            dictionaries=self._dictionaries,
         )
 
 
@@ -95,44 +102,49 @@ def traced(
     noted: Noted | None,
     stored: Stored | None,
     published: Mapping[int, Generation | None],
+    dictionaries: Dictionaries = NO_DICTIONARIES,
 ) -> Trace | None:
     """What all of them together say. published: the newest generation of the pack's windows."""
     way = noted.way if noted else waiting.way if waiting else None
     if way is None or (index is not None and index >= way.events):
         return None
-    body = stored.body if stored else waiting.body if waiting else b""
-    accepted = _accepted(pack_id, index, body)
+    pack = _read(stored.body if stored else waiting.body if waiting else b"", dictionaries)
+    accepted = _accepted(pack_id, index, pack)
     stages = [accepted, *_noted_stages(way, accepted)]
     if noted is not None:
         stages[-1] = _fate(stages[-1], index, noted, stored)
         if stages[-1].name == STORED and stored is not None:
             stages += _aggregated(_windows_of(index, noted, stored), published)
-    stages += _erased(index, body)
+    stages += _erased(index, pack)
     return Trace(pack_id, index, way.endpoint, way.events, tuple(stages))
 
 
-def _accepted(pack_id: UUID, index: int | None, body: bytes) -> Stage:
-    """From the pack itself; of one that can't be read, its id's time."""
+def _read(body: bytes, dictionaries: Dictionaries) -> packing.Pack | None:
     try:
-        pack = packing.unpack(body)
-        (share,) = islice((share for _, share in pack.per_event()), index or 0, (index or 0) + 1)
-    except (PackCorrupt, ValueError):
+        return packing.unpack(body, dictionaries)
+    except PackCorrupt:
+        return None
+
+
+def _accepted(pack_id: UUID, index: int | None, pack: packing.Pack | None) -> Stage:
+    """From the pack itself; of one that can't be read, its id's time."""
+    shares = (share for _, share in pack.per_event()) if pack else iter(())
+    share = next(islice(shares, index or 0, None), None)
+    if pack is None or share is None:
         return Stage("accepted", accepted_at_ms(pack_id))
     node, release = pack.tags.get("node", ""), pack.tags.get("release", "")
     return Stage("accepted", share.received_at_ms, node, release)
 
 
-def _erased(index: int | None, body: bytes) -> list[Stage]:
+def _erased(index: int | None, pack: packing.Pack | None) -> list[Stage]:
     """When this event was erased, and by which certificate."""
-    try:
-        pack = packing.unpack(body)
-    except PackCorrupt:
+    left = pack.tombstones.get(index) if pack and index is not None else None
+    if pack is None or left is None:
         return []
-    left = None if index is None else pack.tombstones.get(index)
     return [
         Stage(ERASED, one.at_ms, note=f"certificate {one.certificate}")
         for one in pack.erasures
-        if left is not None and one.certificate == left.certificate
+        if one.certificate == left.certificate
     ]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from eventstore.tools import (
     create,
     dead,
+    dictionary,
     erase,
     ledger,
     probe,
@@ -29,6 +30,7 @@ TOOLS: Mapping[str, Tool] = {
     "create": create.TOOL,
     "sweep": sweep.TOOL,
     "erase": erase.TOOL,
+    "dictionary": dictionary.TOOL,
 }
 
 __all__ = ["TOOLS", "Tool"]

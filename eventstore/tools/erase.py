@@ -70,8 +70,7 @@ def _planned(
         "packs_to_change": sum(count > 0 for count in counts),
         "events_to_erase": sum(counts),
         **waits.to_json(),
-        "packs_looked_at": looked.packs,
-        "unread": [str(one) for one in looked.unread],
+        **looked.to_json(),
     }
 
 
@@ -98,6 +97,10 @@ def _lines(said: dict[str, Any]) -> list[str]:
     else:
         lines.append(f"complete for what was acknowledged before {said['complete_before']}")
     lines += [f"can't be read, so not looked into: pack {one}" for one in said["unread"]]
+    lines += [
+        f"the value is in dictionary {one}, which packs need: train another, use that from now on"
+        for one in said["dictionaries"]
+    ]
     return lines
 
 

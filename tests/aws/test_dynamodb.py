@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any
 from uuid import UUID
 
 import pytest
+import zstandard
 
+from eventstore import packing
 from eventstore.backends.aws.calls import session
 from eventstore.backends.aws.create import create_table
 from eventstore.backends.aws.key_log import SPANS_KEPT
@@ -17,9 +22,13 @@ from eventstore.backends.aws.place import Place
 from eventstore.backends.aws.retries import Retries
 from eventstore.backends.aws.store import DynamoStore
 from eventstore.backends.aws.table import BLOB_BYTES_MAX, Item, Table
+from eventstore.dictionaries import Dictionaries
 from eventstore.errors import EngineUnavailable
 from eventstore.event import new_pack_id
-from eventstore.ports import ERASED, DeadLetter, Enriched, Rewritten
+from eventstore.ports import ERASED, DeadLetter, Enriched, Rewritten, Trained
+from eventstore.processing.enrich import Rules, enrich
+from eventstore.settings import Settings
+from eventstore.tools.dispatch import run_tool
 from tests.aws.conftest import REGION
 from tests.contracts.test_event_store import A, EventStoreContract, OpenStore, enriched
 
@@ -150,6 +159,48 @@ def test_what_is_replaced_while_it_is_read_is_read_anew(
     now = reader.get(pack.pack_id)
     assert now is not None
     assert now.body == b"left"
+
+
+def test_a_subject_is_erased_by_the_tool(
+    opened: Callable[..., DynamoStore],
+    place: Place,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    """With a dictionary, and a pack that is larger than an item."""
+    samples = [b'{"user":"u-%d","type":"click"}' % number for number in range(2000)]
+    dictionary = zstandard.train_dictionary(2048, samples)
+    store = opened()
+    store.put_dictionary(Trained(dictionary.dict_id(), "default", 1, dictionary.as_bytes()))
+    chance = Random(4)
+    theirs = b'{"user":"u-17","n":"%s"}' % chance.randbytes(BLOB_BYTES_MAX).hex().encode()
+    others = b'{"user":"u-18","n":"%s"}' % chance.randbytes(BLOB_BYTES_MAX).hex().encode()
+    pack_id = new_pack_id()
+    body = packing.pack(
+        pack_id,
+        {"endpoint": "/e"},
+        [packing.Share(2, pack_id.int >> 80)],
+        [b"\n".join([others, theirs])],
+        None,
+        dictionary=dictionary,
+    )
+    rules, known = Rules.of(Settings()), Dictionaries(store.dictionary)
+    store.put([enrich(pack_id, body, rules, None, known)])
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(json.dumps({"data": f"file://{tmp_path}/data", "store": place.url}))
+    asked = ["--field", "user", "--value", "u-17", "--request", "R-1", "--by", "dpo"]
+    assert run_tool(["erase", *asked, "--settings", str(settings), "--json", "--yes"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [(one["pack"], one["events"]) for one in said["packs"]] == [(str(pack_id), [1])]
+    stored = opened().get(pack_id)
+    assert stored is not None
+    assert packing.unpack(stored.body).events == [others, b""]
+    parts = [item for item in everything(place) if item["pk"]["S"].startswith("part#")]
+    assert {item["sk"]["S"][:64] for item in parts} == {hashlib.sha256(_blob(parts)).hexdigest()}
+
+
+def _blob(parts: list[Any]) -> bytes:
+    return b"".join(item["blob"]["B"] for item in parts)
 
 
 def test_a_put_that_was_cut_short_is_ended_by_the_next(

@@ -26,7 +26,7 @@ from eventstore.backends.aws.sweep import Sweep
 from eventstore.backends.aws.table import Table
 from eventstore.errors import EngineUnavailable
 from eventstore.event import new_pack_id
-from eventstore.ports import Enriched, Rewritten, Stage, Way
+from eventstore.ports import DeadLetter, Enriched, Rewritten, Stage, Way
 from eventstore.tools.dispatch import run_tool
 from tests.aws.conftest import REGION
 from tests.aws.test_dynamodb import DynamoStoreContract, everything
@@ -348,6 +348,23 @@ def test_what_is_erased_goes_from_its_segment_too(
     assert [one.pack_id.bytes * 1000 in kept for one in packs] == [False, False, False, True]
     bodies = {one.pack_id: one.body for one in opened().packs()}
     assert [bodies[one.pack_id] for one in packs] == [b"left of it"] * 3 + [packs[3].body]
+
+
+def test_what_was_enriched_before_a_replay_is_erased_too(opened: OpenSegments, bucket: Bucket):
+    packs = large_packs(4)
+    mark = b"of the subject"
+    letter = DeadLetter(packs[0].pack_id, 0, "transform", "no", b"{}")
+    store = opened()
+    store.put([replace(packs[0], sidecar=mark, dead=[letter]), *packs[1:]])
+    was = store.get(packs[0].pack_id)
+    assert was is not None
+    assert store.revive(replace(packs[0], sidecar=b"newer"), {0}, was)
+    was = store.get(packs[0].pack_id)
+    assert store.erase([Rewritten(packs[0].pack_id, [], was, b"left", b"s")]) == frozenset()
+    kept = b"".join(bucket.get(key) or b"" for key in bucket.keys(""))
+    assert mark not in kept
+    assert packs[0].pack_id.bytes * 1000 not in kept
+    assert packs[1].pack_id.bytes * 1000 in kept
 
 
 def fails() -> None:

@@ -11,10 +11,19 @@ import numpy as np
 import pytest
 
 from eventstore.backends.embedded.store import EmbeddedStore
-from eventstore.errors import EngineUnavailable
+from eventstore.errors import EngineUnavailable, EventStoreError
 from eventstore.event import CountKey, new_pack_id
 from eventstore.ledger import DEAD, FATES, NOTHING, STORED, Entries, Tally, fates, minute_of, tally
-from eventstore.ports import ERASED, DeadLetter, Enriched, EventStore, Rewritten, Stage, Way
+from eventstore.ports import (
+    ERASED,
+    DeadLetter,
+    Enriched,
+    EventStore,
+    Rewritten,
+    Stage,
+    Trained,
+    Way,
+)
 from eventstore.processing.identity import keys_of
 
 OpenStore = Callable[[], EventStore]
@@ -356,6 +365,19 @@ class EventStoreContract:
         assert [one.note for one in noted.way.stages] == ["no"]
         looked = store.ledger(0, recount=True)
         assert by_fate(looked.entries) == by_fate(looked.found) == {DEAD: tally(pack_id, 3)}
+
+    def test_dictionaries_are_kept_and_never_change(self, opened: OpenStore):
+        store = opened()
+        assert store.dictionary(7) is None
+        assert list(store.dictionaries()) == []
+        later, first = Trained(4_000_000_000, "b", 2, b"x" * 112_640), Trained(7, "a", 1, b"first")
+        for one in (later, first, replace(first, at_ms=9)):
+            store.put_dictionary(one)
+        assert list(opened().dictionaries()) == [first, later]
+        assert opened().dictionary(later.dictionary_id) == later.data
+        with pytest.raises(EventStoreError, match="dictionary 7 is another one"):
+            store.put_dictionary(replace(first, data=b"other"))
+        assert store.dictionary(7) == b"first"
 
     def test_an_unknown_window_is_empty(self, store: EventStore):
         assert store.partials(0).version == 0

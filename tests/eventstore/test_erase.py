@@ -17,11 +17,11 @@ from eventstore import engines, packing
 from eventstore.errors import EngineUnavailable, PackCorrupt
 from eventstore.event import EventId, new_pack_id
 from eventstore.packing import Share
-from eventstore.ports import ERASED, DeadLetter, Packed, Stored, Way
+from eventstore.ports import ERASED, DeadLetter, Depth, Packed, Stored, Way
 from eventstore.processing import erase as erase_module
 from eventstore.processing import sidecar, view
 from eventstore.processing.columns import Coded, Hashes
-from eventstore.processing.erase import Looked, Request, erase
+from eventstore.processing.erase import Looked, Request, Waits, erase
 from eventstore.processing.erasing import held, rewritten
 from eventstore.processing.processor import Processor
 from eventstore.processing.subject import Subject
@@ -287,6 +287,18 @@ def test_what_cannot_be_read_is_told(at: Engines, tool: Tool):
     code, said = tool(*ASKED, "--yes")
     assert code == 1
     assert said["unread"] == [str(letter.pack_id)]
+
+
+def test_a_queue_that_remembers_nothing_does_not_say_until_when():
+    class Forgetful:
+        def depth(self) -> Depth:
+            return Depth(3, None, 1)
+
+        def ledger(self, _since: int, *, recount: bool) -> None:
+            assert recount
+
+    waits = Waits.of(Forgetful(), NOW_MS)  # type: ignore[arg-type]
+    assert waits.to_json() == {"waiting_packs": 3, "complete_before": None}
 
 
 def test_a_request_without_a_value_is_refused(at: Engines, capsys: pytest.CaptureFixture[str]):

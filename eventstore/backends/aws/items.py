@@ -7,6 +7,7 @@
     window#<start>, changed                     what windows count, which have changed: windows.py
     dead#<digit>            <pack id>#<index>   a dead letter; 0: a whole pack, n + 1: its event n
     keys#<span>[#<log>]     <number>            client keys, in the order of their packs: key_log.py
+    dictionaries            <id>                a dictionary that packs need: it never expires
     part#<pk>#<sk>          <digest>#<number>   of this item's blob, which is too large for it
 
 A pack's minute is its id's own, so whoever has the id has the key.
@@ -24,10 +25,11 @@ import orjson
 from eventstore.backends.aws.segments import Extent
 from eventstore.backends.aws.table import Item, Key, Value
 from eventstore.ledger import Tally, minute_of
-from eventstore.ports import DeadLetter, Stage, Stored, Way
+from eventstore.ports import DeadLetter, Stage, Stored, Trained, Way
 
 DIGITS = "0123456789abcdef"
 MINUTES = "minutes"
+DICTIONARIES = "dictionaries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,20 @@ def minute_item(minute: int, expires_at_s: int | None) -> Item:
 
 def minute_sk(minute: int) -> str:
     return f"{minute:010d}"
+
+
+def dictionary_key(dictionary_id: int) -> Key:
+    return DICTIONARIES, f"{dictionary_id:010d}"
+
+
+def dictionary_item(trained: Trained) -> Item:
+    values: dict[str, Value] = {"tenant": trained.tenant, "at_ms": trained.at_ms}
+    return Item(*dictionary_key(trained.dictionary_id), values, trained.data)
+
+
+def trained_of(item: Item) -> Trained:
+    tenant, at_ms = str(item.values["tenant"]), int(item.values["at_ms"])
+    return Trained(int(item.sk), tenant, at_ms, item.blob)
 
 
 def letter_key(pack_id: UUID, index: int | None) -> Key:

@@ -25,6 +25,7 @@ from eventstore.backends.aws.retries import Retries
 from eventstore.backends.aws.segments import Segment, Segments
 from eventstore.backends.aws.table import Item, Table
 from eventstore.backends.aws.windows import Windows
+from eventstore.errors import EventStoreError
 from eventstore.ledger import (
     DEAD,
     NOTHING,
@@ -47,6 +48,7 @@ from eventstore.ports import (
     Rewritten,
     Stored,
     StoreLedger,
+    Trained,
     Way,
 )
 
@@ -120,6 +122,7 @@ class DynamoStore:
             sidecar=pack.sidecar,
             view=pack.view,
             sidecar_at=None,  # what is written anew is in the item
+            gone=(*head.gone, *filter(None, [head.sidecar_at])),  # for whoever erases it
             dead=dead,
             revision=head.revision + 1,
         )
@@ -209,6 +212,19 @@ class DynamoStore:
         return StoreLedger(
             entries, found, frozenset(one.pack_id for one in heads if one.way is not None)
         )
+
+    def put_dictionary(self, trained: Trained) -> None:
+        with suppress(Unmet):  # it is there
+            self._table.put_if(items.dictionary_item(trained), "attribute_not_exists(pk)")
+        if self.dictionary(trained.dictionary_id) != trained.data:
+            raise EventStoreError(f"dictionary {trained.dictionary_id} is another one; train again")
+
+    def dictionary(self, dictionary_id: int) -> bytes | None:
+        item = self._table.get(items.dictionary_key(dictionary_id))
+        return item.blob if item else None
+
+    def dictionaries(self) -> Iterator[Trained]:
+        return map(items.trained_of, self._table.query(items.DICTIONARIES))
 
     def close(self) -> None:
         self._table.close()

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import numpy as np
 
-from eventstore.backends.embedded import key_index, ledger_table, passages
+from eventstore.backends.embedded import dictionary_table, key_index, ledger_table, passages
 from eventstore.backends.embedded.database import Database
 from eventstore.backends.embedded.key_index import KeyIndex
 from eventstore.backends.embedded.passages import WHOLE_PACK
@@ -28,6 +28,7 @@ from eventstore.ports import (
     Rewritten,
     Stored,
     StoreLedger,
+    Trained,
     Way,
 )
 
@@ -251,6 +252,16 @@ class EmbeddedStore:
                 passages.recount(connection, since_minute) if recount else {},
                 passages.known(connection, waiting),
             )
+
+    def put_dictionary(self, trained: Trained) -> None:
+        with self._database.transaction() as connection:
+            dictionary_table.put(connection, trained)
+
+    def dictionary(self, dictionary_id: int) -> bytes | None:
+        return dictionary_table.get(self._database, dictionary_id)
+
+    def dictionaries(self) -> Iterator[Trained]:
+        return dictionary_table.every(self._database)
 
     def close(self) -> None:
         self._database.close()
