@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from cli.aws import waiting
+from cli.aws.account import Absent
 from cli.aws.change import Present, Resource, compare, shown
 from cli.aws.environment import Environment, Expects, Group, Table, Units
 from cli.aws.environment_file import load_environment
-from cli.aws.errors import CannotBecome, EnvironmentFileError, NotOurs
+from cli.aws.errors import AwsUnreachable, CannotBecome, EnvironmentFileError, NotOurs
 from cli.aws.price import price_of
+from cli.aws.waiting import until
 from scaling.prices import load
 
 TABLE = Resource(
@@ -66,6 +70,25 @@ def test_values_in_a_line_of_a_plan():
     ]
     assert shown("a script\n") == shown("a script\n") != shown("another\n")
     assert shown("x" * 100).startswith("sha256:")
+
+
+def test_what_was_just_made_is_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(waiting, "POLL_S", 0)
+    answers: list[Callable[[], bool]] = [absent, lambda: False, lambda: True]
+
+    def ready() -> bool:
+        answer = answers.pop(0)
+        return answer()
+
+    until(ready, "it")
+    assert answers == []
+    monkeypatch.setattr(waiting, "READY_S", -1)
+    with pytest.raises(AwsUnreachable, match="it isn't ready"):
+        until(lambda: False, "it")
+
+
+def absent() -> bool:
+    raise Absent
 
 
 def group(instance: str) -> Group:
