@@ -1,5 +1,4 @@
-"""What a billion events cost in SQS, DynamoDB and S3, by events a pack and placement, without and
-with a dictionary.
+"""What a billion events cost in SQS, DynamoDB and S3, by events a pack and placement.
 
 Packs go the whole way, in this process, over local engines; the client counts what AWS would bill,
 and scaling/prices.yaml has the prices. Nothing here is a speed. Each event has an id of its client.
@@ -16,26 +15,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
-from functools import cache
+from dataclasses import asdict, dataclass
 from itertools import islice
-from random import Random
 from typing import Any
 
-from bench.events import bodies, templates
+from bench.dictionary import TAGS, dictionary_of, packs_of
 from bench.local_engines import serving
 from cli.lab.engines.start import VARIABLES
-from eventstore import engines, packing, settings
-from eventstore.dictionaries import NO_DICTIONARIES, Dictionaries, Dictionary
-from eventstore.event import new_pack_id
-from eventstore.ledger import accepted_at_ms
-from eventstore.ports import Enriched, EventStore, Lease, Packed, Stored, Trained
+from eventstore import engines, settings
+from eventstore.dictionaries import Dictionaries, Dictionary
+from eventstore.ports import Enriched, Lease, Packed
 from eventstore.postprocessing.postprocessor import Postprocessor
 from eventstore.processing.enrich import Rules, enrich
 from eventstore.processing.gathered import ENOUGH_BYTES
-from eventstore.processing.training import traffic, trained
 from scaling import prices
 
 BILLION = 1e9
@@ -53,24 +48,16 @@ PUBLISH_S, MINUTE_S = 2, 60
 PUBLISHED_EVENTS = 200_000 * PUBLISH_S
 PACKS_MIN, PUTS_MIN = 160, 2
 LEASE_S = 600
-TRAINED_FROM = 20_000
-TAGS = {
-    "endpoint": "/v1/events",
-    "source": "/v1/events",
-    "tenant": "default",
-    "node": "collector-01",
-}
-AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
 
 
 @dataclass(frozen=True)
 class Case:
-    """linger_s: None: traffic is dense. dictionary: whether packs are compressed with one."""
+    """linger_s: None: traffic is dense. has_dictionary: whether packs are compressed with one."""
 
     events_a_pack: int
     placement: str
     linger_s: float | None = None
-    dictionary: bool = False
+    has_dictionary: bool = False
 
     @property
     def is_thin(self) -> bool:
@@ -104,7 +91,7 @@ class Bill:
     events_a_pack: int
     traffic: str
     placement: str
-    dictionary: bool
+    has_dictionary: bool
     packs_a_put: int
     pack_bytes: int
     amounts: dict[str, float]
@@ -112,14 +99,15 @@ class Bill:
     usd_per_billion_events: float
 
 
-PLAIN = [
+CASES = [
     *(Case(events, way) for events in (10, 100, 500) for way in ("items", "segments", "auto")),
+    *(Case(count, way, None, True) for count in (10, 100, 500) for way in ("items", "auto")),
     *(Case(10, way, linger_s) for way, linger_s in (("items", 0), ("auto", 2), ("auto", 30))),
+    Case(10, "auto", 30, has_dictionary=True),
 ]
-CASES = [replace(case, dictionary=one) for case in PLAIN for one in (False, True)]
 HEAD = (
-    f"{'':57}a pack's   millions a billion events\n"
-    "a pack  traffic          placement  dictionary  a put   bytes       SQS    writes     reads"
+    f"{'':58}a pack's   millions a billion events\n"
+    "a pack  traffic           placement  dictionary  a put   bytes       SQS    writes     reads"
     "      PUTs      GETs  $ a billion"
 )
 
@@ -134,18 +122,20 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="an object for each line")
     given = parser.parse_args()
     os.environ.update(VARIABLES)
+    dictionary = dictionary_of(random.Random(5))  # noqa: S311 - load, no secret
     with serving() as ends:
         if not given.json:
             print(HEAD)
         for number, case in enumerate(CASES):
-            bill = measured(case, settings.from_dict(_settings(case, f"case-{number}", ends)))
+            options = settings.from_dict(_settings(case, f"case-{number}", ends))
+            bill = measured(case, options, dictionary)
             print(json.dumps(asdict(bill)) if given.json else _line(bill), flush=True)
     if not given.json:
         print(prices.load().said)
     return 0
 
 
-def measured(case: Case, options: settings.Settings) -> Bill:
+def measured(case: Case, options: settings.Settings, dictionary: Dictionary) -> Bill:
     """Over some puts, and a publication of the window that they are in."""
     for make in engines.creations(options).values():
         make()
@@ -153,9 +143,8 @@ def measured(case: Case, options: settings.Settings) -> Bill:
         queue = opened.enter_context(closing(engines.open_queue(options)))
         store = opened.enter_context(closing(engines.open_store(options)))
         aggregates = engines.open_aggregates(options)
-        dictionary = _kept(store) if case.dictionary else None
-        known = Dictionaries(store.dictionary)
-        rules, made = Rules.of(options), _packs(case.events_a_pack, dictionary)
+        rules, made = Rules.of(options), _packs(case, dictionary)
+        known = Dictionaries(lambda _: dictionary.as_bytes())
         sample = next(made)
         pack_bytes = _bytes_of(enrich(sample.pack_id, sample.body, rules, None, known))
         packs_a_put = case.packs_a_put(pack_bytes)
@@ -193,7 +182,7 @@ def measured(case: Case, options: settings.Settings) -> Bill:
         case.events_a_pack,
         case.traffic,
         case.placement,
-        case.dictionary,
+        case.has_dictionary,
         packs_a_put,
         pack_bytes,
         amounts,
@@ -220,28 +209,12 @@ def _settings(case: Case, name: str, ends: dict[str, str]) -> dict[str, Any]:
     }
 
 
-@cache
-def _trained() -> Dictionary:
-    """From other events, in packs of ten."""
-    packs = (Stored(0, one.pack_id, one.body, b"", b"", frozenset()) for one in _packs(10, seed=2))
-    chance = Random(5)  # noqa: S311 - shapes, no secrets
-    found = traffic(packs, TAGS["tenant"], TRAINED_FROM, NO_DICTIONARIES, chance)
-    return trained(found, chance)
-
-
-def _kept(store: EventStore) -> Dictionary:
-    made = _trained()
-    store.put_dictionary(Trained(made.dict_id(), TAGS["tenant"], 0, made.as_bytes()))
-    return made
-
-
-def _packs(events: int, dictionary: Dictionary | None = None, seed: int = 1) -> Iterator[Packed]:
-    """Endless ones of the bench's events, as a collector makes them."""
-    for body in bodies(templates(events, seed=seed), first=seed << 32):
-        pack_id = new_pack_id()
-        share = packing.Share(events, accepted_at_ms(pack_id), user_agent=AGENT)
-        packed = packing.pack(pack_id, TAGS, [share], [body], None, dictionary=dictionary)
-        yield Packed(pack_id, packed, TAGS["endpoint"], events)
+def _packs(case: Case, dictionary: Dictionary) -> Iterator[Packed]:
+    """Endless ones, as a collector makes them."""
+    chance = random.Random(7)  # noqa: S311 - load, no secret
+    used = dictionary if case.has_dictionary else None
+    for pack_id, body in packs_of(chance, case.events_a_pack, used):
+        yield Packed(pack_id, body, TAGS["endpoint"], case.events_a_pack)
 
 
 def _bytes_of(pack: Enriched) -> int:
@@ -260,9 +233,9 @@ def _consumed() -> dict[str, float]:
 def _line(bill: Bill) -> str:
     millions = (f"{bill.amounts[name] / 1e6:10,.2f}" for name in PRICED)
     return (
-        f"{bill.events_a_pack:6}  {bill.traffic:<15}  {bill.placement:<9}"
-        f"  {'with' if bill.dictionary else 'without':<10}  {bill.packs_a_put:5}"
-        f"  {bill.pack_bytes:6,}  {''.join(millions)}  {bill.usd_per_billion_events:11,.2f}"
+        f"{bill.events_a_pack:6}  {bill.traffic:<16}  {bill.placement:<9}"
+        f"  {'yes' if bill.has_dictionary else '':<10}  {bill.packs_a_put:5}  {bill.pack_bytes:6,}"
+        f"{''.join(millions)}  {bill.usd_per_billion_events:11,.2f}"
     )
 
 

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from uuid import UUID, uuid4
 
 import zstandard
@@ -36,23 +37,33 @@ TAGS = {
 def main() -> None:
     """Prints the table."""
     chance = random.Random(5)  # noqa: S311 - load, no secret
-    seen = (Stored(0, pack_id, pack, b"", b"", frozenset()) for pack_id, pack in _packs(chance, 10))
-    made = trained(traffic(seen, "default", EVENTS, NO_DICTIONARIES, chance), chance)
+    made = dictionary_of(chance)
     print(
         f"A dictionary of {len(made.as_bytes()):,} bytes (at most {DICTIONARY_BYTES:,})\n\n"
         "| events a pack | version 2 | version 3 | with the dictionary | µs to pack | with it"
         " | µs to unpack | with it |\n|---|---|---|---|---|---|---|---|"
     )
     for size in SIZES:
-        packs = [packing.unpack(pack) for _, pack in _packs(chance, size)]
+        some = islice(packs_of(chance, size), EVENTS // size)
+        packs = [packing.unpack(pack) for _, pack in some]
         old = sum(map(_bytes_in_version_2, packs)) / (size * len(packs))
         plain, with_it = _measured(packs, None), _measured(packs, made)
         both = (one for pair in zip(plain, with_it, strict=True) for one in pair)
         print(f"| {size} | {old:.1f} | " + " | ".join(f"{one:.2f}" for one in both) + " |")
 
 
-def _packs(chance: random.Random, size: int) -> Iterator[tuple[UUID, bytes]]:
-    for _ in range(EVENTS // size):
+def dictionary_of(chance: random.Random) -> Dictionary:
+    """Trained from events like those that packs_of makes."""
+    some = islice(packs_of(chance, 10), EVENTS // 10)
+    seen = (Stored(0, pack_id, pack, b"", b"", frozenset()) for pack_id, pack in some)
+    return trained(traffic(seen, "default", EVENTS, NO_DICTIONARIES, chance), chance)
+
+
+def packs_of(
+    chance: random.Random, size: int, dictionary: Dictionary | None = None
+) -> Iterator[tuple[UUID, bytes]]:
+    """Endless ones of so many events."""
+    while True:
         now = datetime.now(UTC)
         requests = min(size, REQUESTS_MAX)
         shares = [
@@ -65,7 +76,9 @@ def _packs(chance: random.Random, size: int) -> Iterator[tuple[UUID, bytes]]:
         ]
         events = [_event(chance, iso_time(shares[0].received_at_ms)) for _ in range(size)]
         pack_id = new_pack_id()
-        yield pack_id, packing.pack(pack_id, TAGS, shares, [b"\n".join(events)], None)
+        block = b"\n".join(events)
+        packed = packing.pack(pack_id, TAGS, shares, [block], None, dictionary=dictionary)
+        yield pack_id, packed
 
 
 def _event(chance: random.Random, at: str) -> bytes:

@@ -225,7 +225,7 @@ class _App:
 
     async def __call__(self, request: BaseRequest) -> Reply:
         if request.path in PATHS:
-            reply = self._health_answer(request)
+            reply = await self._health_answer(request)
         else:
             began_s = time.perf_counter()
             try:
@@ -253,7 +253,7 @@ class _App:
             Refused(400, "not_http", f"no HTTP request: {reason}", "send HTTP/1.1", close=True)
         )
 
-    def _health_answer(self, request: BaseRequest) -> Reply:
+    async def _health_answer(self, request: BaseRequest) -> Reply:
         if request.method not in ("GET", "HEAD"):
             return refusal(
                 Refused(
@@ -265,7 +265,7 @@ class _App:
                 )
             )
         try:
-            return self._health.answer(request)
+            return await self._health.answer(request)
         except EngineUnavailable as error:
             return text(503, f"{error}\n")
 

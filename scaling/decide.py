@@ -181,7 +181,8 @@ def _learned(target: Target, was: RoleState, seen: Signals) -> RoleState:
     left = min(seen.waiting, seen.was_waiting)
     if left > seen.drained_per_s * BACKLOG_S:
         full = was.full_cores if cores is None else _blend(was.full_cores, cores)
-        return replace(was, drains_per_s=_blend(was.drains_per_s, each), full_cores=full)
+        known = was.drains_per_s if was.full_cores is not None else None  # until now a guess
+        return replace(was, drains_per_s=_blend(known, each), full_cores=full)
     if cores is None or cores < CPU_MIN:
         return was
     at_full = each * (was.full_cores or target.cpu_cores) / cores

@@ -137,8 +137,7 @@ def follow(name: str, once: bool, as_json: bool) -> None:
 
     \b
     Examples:
-      evctl lab up --nodes autoscaler-01
-      evctl lab follow
+      evctl lab follow                          after `evctl lab up --nodes autoscaler-01`
       evctl lab follow --name mine --once --json
     """
     from cli.lab import following

@@ -187,5 +187,5 @@ def load_lab(root: Path) -> Lab | None:
         root=root,
         driver=record["driver"],
         nodes=nodes,
-        engine=record["engine"],
+        engine=record.get("engine", "embedded"),  # one from before there was a choice
     )

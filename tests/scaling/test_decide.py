@@ -35,6 +35,13 @@ def test_what_a_node_drains_is_measured_when_it_has_all_that_it_can_do():
     assert why == "200.0/s arrive, a node drains 100.0/s"
 
 
+def test_the_first_time_it_is_full_counts_more_than_all_that_was_guessed_before():
+    guessed = RoleState(1, drains_per_s=900)
+    assert decide_role(TARGET, guessed, FULL, 0)[0].drains_per_s == 100
+    measured = RoleState(1, drains_per_s=200, full_cores=0.9)
+    assert decide_role(TARGET, measured, FULL, 0)[0].drains_per_s == pytest.approx(170)
+
+
 def test_with_less_to_do_it_is_held_against_the_cores_that_it_took():
     """The same work is more packs when they are small: 50 with a tenth of a core are 450."""
     idle = Signals(nodes=1, cpu_cores=0.1, arrived_per_s=50, drained_per_s=50, waiting=0)
