@@ -135,7 +135,11 @@ def test_names_and_urls_of_an_environment(tmp_path: Path):
     ("more", "says"),
     [
         (f"groups: {{web: {{min: 3, max: 1, {WEB}}}}}\nmaster: m", "a min above its max"),
-        (f"groups: {{web: {{min: 1, max: 1, {WEB}}}}}", "master is missing"),
+        (f"groups: {{web: {{min: 1, max: 1, {WEB}}}}}\nmaster: m", "account is missing"),
+        (
+            f"groups: {{web: {{min: 1, max: 1, {WEB}}}}}\naccount: '123456789012'",
+            "master is missing",
+        ),
         ("alarms: {notify: topic}", "must be a list of texts"),
         ("expects: {events_per_s: 1}", "expects.event_bytes is missing"),
         (f"queues: {{{'x' * 60}: {{}}}}", "at most 63 characters"),
