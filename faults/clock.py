@@ -13,7 +13,7 @@ from faults.scene import RETURN_S, Scene
 
 NODE = "processor-02"
 # Where its clock is behind, others see its leases as over and do its work: it has too little to be
-# judged by, and other gates hold.
+# judged by, or to be compared with, and other gates hold.
 PROBE_ALONE = ("--gate", "probe")
 INSIDE = "/usr/local/lib/faketime.so"
 
@@ -52,7 +52,7 @@ def wrong(off_by: str) -> Callable[[Scene], Outcome]:
             scene.evctl("rollback", "--yes")
             scene.wait_until_served(scene.everywhere(scene.base))
         wait_for(lambda: all(scene.serving().values()), RETURN_S, "the node is heard again")
-        scene.roll_out(scene.good)
+        scene.roll_out(scene.good, *PROBE_ALONE)
         return Outcome(done.result["state"], scene.everywhere(scene.good))
 
     return play
