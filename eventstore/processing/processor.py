@@ -20,7 +20,7 @@ from eventstore.errors import EngineUnavailable, PackCorrupt
 from eventstore.metrics import Counter, Histogram
 from eventstore.ports import DeadLetter, Enriched, EventStore, Lease, Queue, Stage, Way
 from eventstore.processing.enrich import Rules, enrich
-from eventstore.processing.gathered import Gathered
+from eventstore.processing.gathered import Gathered, Ready
 from eventstore.processing.transformer import transformer_of
 from eventstore.settings import Settings
 
@@ -92,7 +92,7 @@ class Processor:
                 # What comes meanwhile shares the next transactions: nobody waits for these.
                 self._stopping.wait(max(self._settings.poll_s, self._gathered.pause_s()))
         with suppress(EngineUnavailable):  # their leases run out
-            self._put()
+            self._put(self._gathered.take())
 
     def step(self) -> int:
         """One claim, and a put when enough is gathered: how many packs were claimed. Raises
@@ -101,7 +101,7 @@ class Processor:
             leases = self._claim()
             self._gather(leases)
             if self._gathered.is_due() or self._stopping.is_set():
-                self._put()
+                self._put(self._gathered.take())
         except EngineUnavailable:
             self._gathered.take()
             raise
@@ -133,7 +133,7 @@ class Processor:
             enriched = self._enriched(lease)
             if enriched is not None:
                 if not self._gathered.fits(enriched):
-                    self._put()
+                    self._put(self._gathered.take())
                 self._gathered.add(lease, enriched)
             left = self._held(left[1:])
 
@@ -181,8 +181,7 @@ class Processor:
         self._queue.ack([lease])
         self.dead.add()
 
-    def _put(self) -> None:
-        ready = self._gathered.take()
+    def _put(self, ready: Sequence[Ready]) -> None:
         if not ready:
             return
         ways = {lease.pack_id: self._way(lease, "stored") for lease, _ in ready}
