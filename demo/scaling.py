@@ -54,7 +54,7 @@ RATE = 5.0  # requests a second, of 2.7 events: not half of what one processor c
 SETTINGS = {
     "processor": {"transforms": ["eventstore.waits:wait"]},
     "autoscaler": {
-        "scaling_s": 2,
+        "scaling_s": 5,
         "scaling": {
             "collector": {"floor": 1, "ceiling": 1},
             "processor": {"floor": 1, "ceiling": 3, "oldest_s": 10, "up_s": 15, "down_s": 20},

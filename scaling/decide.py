@@ -22,7 +22,9 @@ from dataclasses import dataclass, replace
 FULL, COMFORTABLE, SPARE = 0.85, 0.75, 0.65
 BACKLOG_S = 5.0  # nodes that leave more than they drain in this have all that they can do
 LEARN = 0.3  # the newest measurement's weight
-CPU_MIN = 0.02  # cores a node; of less nothing can be learned
+# Of less than these nothing can be learned: cores a node, and what was drained in an interval, as
+# nodes store some at a time.
+CPU_MIN, DRAINED_MIN = 0.02, 20
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,14 @@ class Target:
 class Signals:
     """What a role's nodes showed over an interval. None: could not be measured.
 
-    nodes: those that answered at both of its ends. silent: those that did not. cpu_cores: of all
-    together. arrived_per_s, drained_per_s, waiting, oldest_s: of the queue before the role.
+    nodes: those that answered at both of its ends. silent: those that did not. seconds: how long
+    it was. cpu_cores: of all together. arrived_per_s, drained_per_s, waiting, oldest_s: of the
+    queue before the role.
     """
 
     nodes: int
     silent: int = 0
+    seconds: float = 15
     requests_per_s: float | None = None
     cpu_cores: float | None = None
     arrived_per_s: float | None = None
@@ -175,6 +179,8 @@ def _learned(target: Target, was: RoleState, seen: Signals) -> RoleState:
     more packs when they are small.
     """
     if not seen.drained_per_s or seen.waiting is None or seen.was_waiting is None:
+        return was
+    if seen.drained_per_s * seen.seconds < DRAINED_MIN * seen.nodes:
         return was
     each = seen.drained_per_s / seen.nodes
     cores = None if seen.cpu_cores is None else seen.cpu_cores / seen.nodes

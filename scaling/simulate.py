@@ -211,7 +211,11 @@ def _signals(
     packs = world.pack_events
     cores = {"collector": taken, "processor": stored, "postprocessor": stored}
     seen = {
-        role: Signals(nodes=roles[role].serving, cpu_cores=events / world.node_takes(role))
+        role: Signals(
+            nodes=roles[role].serving,
+            seconds=world.tick_s,
+            cpu_cores=events / world.node_takes(role),
+        )
         for role, events in cores.items()
     }
     return seen | {

@@ -7,5 +7,5 @@ plan         all kinds together: what would change, and doing it
 price        what that costs a month
 join, drain  machines that groups launch become nodes, and go
 bill         what nodes have consumed, in dollars
-account      the calls, and what their errors mean
+account      the calls, and what their errors mean; waiting: AWS answers before it is done
 """

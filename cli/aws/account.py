@@ -64,9 +64,17 @@ class Account:
         self.region = region
         self._clients: dict[str, Any] = {}
 
-    def id(self) -> str:
-        """Its twelve digits. The first call of all: any credentials that are good may do it."""
-        return str(self.call("sts", "get_caller_identity")["Account"])
+    def id(self, wanted: str | None) -> str:
+        """Its twelve digits, and that they are these, if some are wanted. The first call of all:
+        any credentials that are good may do it. AwsNotAllowed."""
+        found = str(self.call("sts", "get_caller_identity")["Account"])
+        if wanted not in (None, found):
+            raise AwsNotAllowed(
+                f"these credentials are of account {found}",
+                why=f"the environment's file says that it is in {wanted}",
+                next_step="mend AWS_PROFILE or the credentials; or `account` in the file",
+            )
+        return found
 
     def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
         """Raises Absent, AwsNotAllowed, AwsUnreachable, AwsRefused."""

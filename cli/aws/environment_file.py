@@ -57,6 +57,8 @@ class _Reader:
         for role, group in read.groups.items():
             if group.min > group.max:
                 self._wrong(f"groups.{role}", "has a min above its max")
+            if read.account is None:
+                self._wrong("account", "is missing: it is where the nodes' machines are")
             if read.master is None:
                 self._wrong("master", "is missing: nodes join the Salt master that it names")
         return read

@@ -11,7 +11,7 @@ from cli.aws import alarms, buckets, groups, queues, tables, templates
 from cli.aws.account import Absent, Account
 from cli.aws.change import Change, Resource, compare
 from cli.aws.environment import Environment
-from cli.aws.errors import AwsNotAllowed, AwsRefused, StillHolds
+from cli.aws.errors import AwsRefused, StillHolds
 from cli.aws.kind import Kind
 
 Told = Callable[[Change], None]
@@ -45,13 +45,7 @@ class Plan:
     def __init__(self, env: Environment, account: Account) -> None:
         """Raises what Account.call does, NotOurs, CannotBecome."""
         self.env = env
-        self.account_id = account.id()
-        if env.account not in (None, self.account_id):
-            raise AwsNotAllowed(
-                f"these credentials are of account {self.account_id}",
-                why=f"the file says that {env.env} is in account {env.account}",
-                next_step="mend AWS_PROFILE or the credentials; or `account` in the file",
-            )
+        self.account_id = account.id(env.account)
         self._kinds = {kind: make(account, env.tags) for kind, (_, make) in WANTED.items()}
         self._wanted = [one for wanted, _ in WANTED.values() for one in wanted(env)]
         self.changes = [compare(one, self._kinds[one.kind].look(one.name)) for one in self._wanted]

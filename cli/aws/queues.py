@@ -9,6 +9,7 @@ from typing import Any
 from cli.aws.account import Absent, Account
 from cli.aws.change import Present, Properties, Resource
 from cli.aws.environment import Environment
+from cli.aws.waiting import until
 
 KIND = "queue"
 DAY_S = 86_400
@@ -73,6 +74,7 @@ class Queues:
             Attributes=self._as_attributes(wanted.properties),
             tags=self._tags,
         )
+        until(lambda: bool(self._url(wanted.name)), f"queue {wanted.name}")
 
     def change(self, wanted: Resource, differs: Properties) -> None:  # noqa: ARG002 -- all at once
         self._call(

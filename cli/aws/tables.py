@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from cli.aws.account import Absent, Account, as_pairs, from_pairs
 from cli.aws.change import Present, Properties, Resource
 from cli.aws.environment import Environment, Table
-from cli.aws.errors import AwsRefused, AwsUnreachable
+from cli.aws.errors import AwsRefused
+from cli.aws.waiting import until
 
 KIND = "table"
-READY_S = 300.0
-POLL_S = 2.0
 ON_DEMAND, PROVISIONED = "on demand", "provisioned"
 
 
@@ -114,15 +112,7 @@ class Tables:
 
     def _wait(self, name: str) -> None:
         """Until it can be used, and changed further."""
-        end_s = time.monotonic() + READY_S
-        while self._describe(name)["TableStatus"] != "ACTIVE":
-            if time.monotonic() > end_s:
-                raise AwsUnreachable(
-                    f"table {name} isn't ready",
-                    why=f"AWS is at it for more than {READY_S:.0f} s",
-                    next_step="evctl aws apply again: it goes on from there",
-                )
-            time.sleep(POLL_S)
+        until(lambda: self._describe(name)["TableStatus"] == "ACTIVE", f"table {name}")
 
     def _owns(self, arn: str) -> bool:
         try:

@@ -45,6 +45,7 @@ def join(output: Output, *, env: str, file: Path | None, yes: bool, as_json: boo
     from cli.aws.join import newcomers
 
     described, account = opened(env, file)
+    account.id(described.account)
     fleet = output.load_fleet()
     machines = newcomers(account, described)
     if not as_json:
@@ -82,6 +83,7 @@ def drain(context: click.Context, *, env: str, file: Path | None, yes: bool, as_
 
     output: Output = context.obj
     described, account = opened(env, file)
+    account.id(described.account)
     fleet = output.load_fleet()
     found = leavers(account, fleet, described)
     if not as_json:

@@ -78,6 +78,7 @@ def signals_of(role: str, before: Round, after: Round) -> Signals:
     return Signals(
         nodes=len(there),
         silent=len(after) - len(there),
+        seconds=round(seconds, 3),
         requests_per_s=rate(REQUESTS) if role == "collector" else None,
         cpu_cores=rate(CPU),
         arrived_per_s=arrived,

@@ -43,9 +43,12 @@ def decided(
 
 
 def states_of(said: Mapping[str, Any]) -> dict[str, RoleState]:
-    """What the next decision goes on from, whoever made the last one."""
-    states = {role: one["state"] for role, one in said.get("roles", {}).items()}
-    return {
-        role: RoleState(**{**state, "needs": tuple(map(tuple, state["needs"]))})
-        for role, state in states.items()
-    }
+    """What the next decision goes on from, whoever made the last one; in whichever release: what
+    this one doesn't know is left out."""
+    return {role: _state(one["state"]) for role, one in said.get("roles", {}).items()}
+
+
+def _state(said: Mapping[str, Any]) -> RoleState:
+    names = {one.name for one in dataclasses.fields(RoleState)}
+    known = {name: value for name, value in said.items() if name in names}
+    return RoleState(**{**known, "needs": tuple(map(tuple, said.get("needs", ())))})

@@ -137,7 +137,8 @@ def nodes(shop: shops.Shop) -> dict[str, Any]:
         "min": 2,
         "max": 4,
     }
-    return {"master": "salt.internal", "groups": {"collector": collector}}
+    who = {"account": "123456789012", "master": "salt.internal"}
+    return {**who, "groups": {"collector": collector}}
 
 
 @pytest.fixture

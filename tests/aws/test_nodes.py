@@ -105,6 +105,19 @@ def test_new_machines_are_put_on_the_map_and_given_a_token_each_once(
     shop.evctl("destroy", "--yes", "--with-data", shop.name("collector"))
 
 
+@pytest.mark.parametrize("command", ["join", "drain"])
+def test_elsewhere_nobody_joins_and_nobody_is_taken_off_the_map(
+    shop: Shop, nodes: dict[str, Any], tmp_path: Path, command: str
+):
+    fleet = a_fleet(tmp_path)
+    place, facts = shop.name("")[:-1], {"role": "collector"}
+    node_map.add(fleet.config.nodes, {"collector-i-0": {**facts, "groups": [place]}})
+    shop.write(**{**nodes, "account": "999999999999"})
+    code, said = shop.evctl(command, "--yes", fleet=fleet.path)
+    assert (code, said["error"]["code"]) == (4, "E6001")
+    assert "collector-i-0" in fleet.nodes()
+
+
 def a_fleet(root: Path) -> Fleet:
     """Files of a fleet whose master nobody has started."""
     (root / "nodes.yaml").write_text("# ours\nconsole-01: {role: console}\n")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from cli.aws import waiting
+from cli.aws.account import Absent
 from cli.aws.change import Present, Resource, compare, shown
 from cli.aws.environment import Environment, Expects, Group, Table, Units
 from cli.aws.environment_file import load_environment
-from cli.aws.errors import CannotBecome, EnvironmentFileError, NotOurs
+from cli.aws.errors import AwsUnreachable, CannotBecome, EnvironmentFileError, NotOurs
 from cli.aws.price import price_of
+from cli.aws.waiting import until
 from scaling.prices import load
 
 TABLE = Resource(
@@ -68,6 +72,25 @@ def test_values_in_a_line_of_a_plan():
     assert shown("x" * 100).startswith("sha256:")
 
 
+def test_what_was_just_made_is_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(waiting, "POLL_S", 0)
+    answers: list[Callable[[], bool]] = [absent, lambda: False, lambda: True]
+
+    def ready() -> bool:
+        answer = answers.pop(0)
+        return answer()
+
+    until(ready, "it")
+    assert answers == []
+    monkeypatch.setattr(waiting, "READY_S", -1)
+    with pytest.raises(AwsUnreachable, match="it isn't ready"):
+        until(lambda: False, "it")
+
+
+def absent() -> bool:
+    raise Absent
+
+
 def group(instance: str) -> Group:
     return Group("ami", instance, "profile", ("subnet",), ("sg",), min=1, max=3)
 
@@ -112,7 +135,11 @@ def test_names_and_urls_of_an_environment(tmp_path: Path):
     ("more", "says"),
     [
         (f"groups: {{web: {{min: 3, max: 1, {WEB}}}}}\nmaster: m", "a min above its max"),
-        (f"groups: {{web: {{min: 1, max: 1, {WEB}}}}}", "master is missing"),
+        (f"groups: {{web: {{min: 1, max: 1, {WEB}}}}}\nmaster: m", "account is missing"),
+        (
+            f"groups: {{web: {{min: 1, max: 1, {WEB}}}}}\naccount: '123456789012'",
+            "master is missing",
+        ),
         ("alarms: {notify: topic}", "must be a list of texts"),
         ("expects: {events_per_s: 1}", "expects.event_bytes is missing"),
         (f"queues: {{{'x' * 60}: {{}}}}", "at most 63 characters"),

@@ -19,7 +19,7 @@ FOUR_FOLD = REPOSITORY / "docs/traces/four-fold.csv"
 def test_capacity_for_people_names_what_binds_first_and_where_figures_come_from(tmp_path):
     ran = run_evctl("scale", "capacity", "--rate", "200000", "--event-bytes", "250", cwd=tmp_path)
     assert ran.code == 0
-    assert "2 collector, 2 processor, 1 postprocessor, 1 autoscaler" in ran.out
+    assert "2 collector, 3 processor, 1 postprocessor, 1 autoscaler" in ran.out
     assert "first to bind: " in ran.out
     assert "measured by: make bench" in ran.out
     assert "prices: us-east-1, prices read on 20" in ran.out
@@ -31,7 +31,7 @@ def test_capacity_as_json(tmp_path):
     )
     said = json.loads(ran.out)
     assert said["first_limit"] == "DynamoDB: write units/s of the open window"
-    assert said["nodes"]["processor"] == 2
+    assert said["nodes"]["processor"] == 3
     assert 0 < said["usd_per_billion_events"] < 125
 
 

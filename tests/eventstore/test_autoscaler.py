@@ -63,6 +63,7 @@ def test_signals_are_what_grew_between_two_rounds_of_all_nodes():
     assert signals_of("processor", before, after) == Signals(
         nodes=2,
         silent=1,
+        seconds=10,
         cpu_cores=2.0,
         arrived_per_s=23.0,  # 20 drained, and 30 more wait after ten seconds
         drained_per_s=20.0,
@@ -86,7 +87,9 @@ def test_a_node_that_began_anew_is_no_drain_backwards():
 
 def test_what_a_role_has_not_is_not_known():
     before, after = {"a": page(10, ev_requests_total=5)}, {"a": page(20, ev_requests_total=25)}
-    assert signals_of("collector", before, after) == Signals(nodes=1, requests_per_s=2.0)
+    assert signals_of("collector", before, after) == Signals(
+        nodes=1, seconds=10, requests_per_s=2.0
+    )
 
 
 @dataclass
@@ -216,6 +219,16 @@ def test_a_decision_that_another_was_first_with_is_none(world: World):
     one.step()
     assert world.done == []
     assert not one.answer["decides"]
+
+
+def test_what_another_release_has_decided_is_gone_on_from(world: World):
+    overloaded(world)
+    state = {"desired": 4, "of_tomorrow": 1}
+    terms = world.terms("one")
+    assert terms.write(terms.last(), {"roles": {"processor": {"state": state}}})
+    one = world.autoscaler("one")
+    one.step()
+    assert one.desired() == {"processor": 4}
 
 
 def test_terms_are_few_however_long_it_runs(world: World):

@@ -42,6 +42,12 @@ def test_the_first_time_it_is_full_counts_more_than_all_that_was_guessed_before(
     assert decide_role(TARGET, measured, FULL, 0)[0].drains_per_s == pytest.approx(170)
 
 
+def test_a_handful_says_nothing_since_nodes_store_some_at_a_time():
+    few = replace(FULL, drained_per_s=1.2, arrived_per_s=5, seconds=15)
+    state, _ = decide_role(TARGET, RoleState(1, drains_per_s=100), few, 0)
+    assert (state.drains_per_s, state.desired) == (100, 1)
+
+
 def test_with_less_to_do_it_is_held_against_the_cores_that_it_took():
     """The same work is more packs when they are small: 50 with a tenth of a core are 450."""
     idle = Signals(nodes=1, cpu_cores=0.1, arrived_per_s=50, drained_per_s=50, waiting=0)
@@ -65,7 +71,7 @@ def test_a_backlog_that_is_gone_before_a_new_node_serves_needs_none():
 
 
 def test_what_is_full_of_work_and_draining_it_is_not_made_more():
-    busy = Signals(3, 0, None, 3.0, 200, 300, 2000, 3000, 10)
+    busy = Signals(3, 0, 15, None, 3.0, 200, 300, 2000, 3000, 10)
     state, _ = decide_role(TARGET, RoleState(3, drains_per_s=100), busy, 0)
     assert state.desired == 3
 

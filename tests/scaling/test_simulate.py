@@ -16,7 +16,7 @@ from scaling.decide import Decision, Target, decide
 from scaling.simulate import ROLES, Tick, World, simulate
 from scaling.trace import Trace
 
-PROCESSOR_EVENTS_S = 144_000
+PROCESSOR_EVENTS_S = figures.load().events_per_core_s["processor"]
 TARGETS = {
     "collector": Target(floor=1, ceiling=8, up_s=90, down_s=300),
     "processor": Target(floor=1, ceiling=12, oldest_s=30, up_s=90, down_s=300),
