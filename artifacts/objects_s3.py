@@ -1,12 +1,13 @@
 """Objects in S3, or in a server that speaks its protocol. Conditional writes by If-Match and
-If-None-Match; credentials by boto3's usual chain."""
+If-None-Match, large ones in parts; credentials by boto3's usual chain."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -21,6 +22,7 @@ from artifacts.objects import (
     StoreUnreachable,
     check_key,
 )
+from artifacts.objects_s3_parts import PART_BYTES, put_in_parts
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -89,12 +91,14 @@ class S3Objects:
             with self._asking(key):
                 if isinstance(body, Path):
                     with body.open("rb") as file:
-                        return self._put(name, file, condition)
-                return self._put(name, body, condition)
+                        return self._put(name, file, body.stat().st_size, condition)
+                return self._put(name, BytesIO(body), len(body), condition)
         except ObjectMissing as error:  # what S3 says to If-Match where there is nothing
             raise ObjectConflict(f"{key} has changed", why="it is gone") from error
 
-    def _put(self, name: str, body: Any, condition: dict[str, Any]) -> str:
+    def _put(self, name: str, body: IO[bytes], size: int, condition: dict[str, Any]) -> str:
+        if size > PART_BYTES:
+            return put_in_parts(self._s3, self._bucket, name, body, condition)
         return self._s3.put_object(Bucket=self._bucket, Key=name, Body=body, **condition)["ETag"]
 
     def list(self, prefix: str) -> list[str]:

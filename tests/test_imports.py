@@ -28,9 +28,9 @@ PLACES = {
         "demo/*",
         "bench/glue.py",
     ),
-    "boto3": ("artifacts/objects_s3.py", "cli/aws/account.py", "eventstore/backends/aws/*"),
+    "boto3": ("artifacts/objects_s3*", "cli/aws/account.py", "eventstore/backends/aws/*"),
     "botocore": (
-        "artifacts/objects_s3.py",
+        "artifacts/objects_s3*",
         "cli/aws/account.py",
         "eventstore/backends/aws/*",
         "bench/aws_role.py",

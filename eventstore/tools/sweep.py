@@ -2,7 +2,6 @@
 
 import argparse
 import time
-from dataclasses import asdict
 
 from eventstore import engines
 from eventstore.settings import Settings
@@ -42,12 +41,14 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
             if given.yes:
                 sweep.take(orphan)
             if not given.json:
-                word = "deleted" if given.yes else "would be deleted (--yes)"
-                print(f"{orphan.file}  {orphan.bytes} bytes  {word}")
+                word = "overwritten" if orphan.parts else "deleted"
+                said = word if given.yes else f"would be {word} (--yes)"
+                print(f"{orphan.file}  {orphan.bytes} bytes  {said}")
     finally:
         sweep.close()
     if given.json:
-        print_json({"deleted": given.yes, "objects": [asdict(one) for one in found]})
+        objects = [{"file": one.file, "bytes": one.bytes, "parts": len(one.parts)} for one in found]
+        print_json({"deleted": given.yes, "objects": objects})
     elif not found:
         print("every segment of this time is referred to")
     return 0

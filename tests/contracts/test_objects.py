@@ -17,6 +17,7 @@ import pytest
 
 from artifacts.objects import (
     BadStoreUrl,
+    Object,
     ObjectConflict,
     ObjectMissing,
     ObjectStore,
@@ -24,6 +25,7 @@ from artifacts.objects import (
     StoreUnreachable,
     open_objects,
 )
+from artifacts.objects_s3_parts import PART_BYTES
 from cli.lab.engines import servers
 from tests.serving import serving
 
@@ -113,6 +115,32 @@ def test_what_is_put_is_what_is_got(store: ObjectStore, body: bytes, tmp_path: P
         assert store.get(key).etag == etag
         assert store.size(key) == len(body)
         assert b"".join(store.read(key)) == body
+
+
+def test_a_large_object_keeps_its_promises(store: ObjectStore, tmp_path: Path) -> None:
+    large = bytes(range(256)) * (PART_BYTES // 256 + 1)
+    (tmp_path / "large").write_bytes(large)
+    etag = store.put("large", tmp_path / "large", if_absent=True)
+    assert store.get("large") == Object(large, etag)
+    assert b"".join(store.read("large", PART_BYTES - 1)) == large[PART_BYTES - 1 :]
+    for condition in ({"if_absent": True}, {"if_match": '"other"'}):
+        with pytest.raises(ObjectConflict):
+            store.put("large", large[::-1], **condition)
+    assert store.get("large").body == large
+    store.put("large", large[::-1], if_match=etag)
+    assert store.get("large").body == large[::-1]
+
+
+def test_an_upload_that_fails_leaves_no_parts(
+    s3_endpoint: str, credentials: None, tmp_path: Path
+) -> None:
+    url = f"s3://{BUCKET}/{secrets.token_hex(4)}?endpoint={s3_endpoint}&region=eu-west-1"
+    store = open_objects(url)
+    store.put("large", b"there")
+    with pytest.raises(ObjectConflict):
+        store.put("large", bytes(PART_BYTES + 1), if_absent=True)
+    client = boto3.client("s3", endpoint_url=s3_endpoint, region_name="eu-west-1")
+    assert not client.list_multipart_uploads(Bucket=BUCKET).get("Uploads")
 
 
 def test_another_process_sees_it_at_once(store: ObjectStore) -> None:

@@ -63,13 +63,13 @@ def moves(ticks: Iterator[Tick], role: str, after_s: float) -> list[int]:
     return [wanted[0], *(b for a, b in pairwise(wanted) if a != b)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(traces())
 def test_never_above_the_ceiling_nor_below_the_floor(trace: Trace):
     assert out_of_bounds(simulate(trace, WORLD)) == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.floats(0.1, 5) | st.sampled_from([0.65, 0.75, 0.85, 1.3, 1.5, 1.7, 2.55]),
     st.lists(st.floats(-0.1, 0.1), min_size=120, max_size=120),
@@ -80,7 +80,7 @@ def test_steady_load_with_noise_moves_nothing_back_and_forth(load: float, noise:
     assert len(moves(iter(ticks), "collector", 900)) <= 2
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.floats(0.05, 1.5), st.integers(20, 80))
 def test_after_a_fourfold_rise_the_backlog_drains_and_all_is_stored(load: float, ticks: int):
     base = load * PROCESSOR_EVENTS_S

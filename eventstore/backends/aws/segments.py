@@ -73,7 +73,8 @@ class Segment:
 class Directory:
     """What a segment was written for: its packs, and the logs of their client keys."""
 
-    packs: tuple[UUID, ...]
+    bodies: Mapping[UUID, Extent]
+    sidecars: Mapping[UUID, Extent]
     logs: tuple[str, ...]
 
 
@@ -158,20 +159,27 @@ class Segments:
             " bucket's lifecycle keep segments for longer than ttl_days"
         )
 
-    def directory(self, file: str) -> Directory:
-        """Of a file with sidecars; of none at all, when it is no longer there."""
+    def directory(self, name: str) -> Directory:
+        """Of the segment of this name; of one without sidecars, that it was for nothing."""
+        file = f"{name}{SIDECARS}"
         read = self.bucket.get_range(file, 0, HEAD_BYTES)
         if read is None:
-            return Directory((), ())
+            return Directory({}, {}, ())
         magic, length = PREFIX.unpack_from(read)
         if magic != MAGIC:
             raise EngineUnavailable(f"{self.bucket.place.url}: {file} is no segment")
-        missing = PREFIX.size + length - len(read)
-        if missing > 0:
-            read += self.bucket.get_range(file, len(read), missing) or b""
-        document = json.loads(read[PREFIX.size : PREFIX.size + length])
-        packs = tuple(UUID(one) for one, *_ in document["packs"])
-        return Directory(packs, tuple(log for log, _ in document["keys"]))
+        at = PREFIX.size + length
+        if at > len(read):
+            read += self.bucket.get_range(file, len(read), at - len(read)) or b""
+        document = json.loads(read[PREFIX.size : at])
+        ids = [UUID(one) for one, *_ in document["packs"]]
+        bodies = _extents(f"{name}{BODIES}", 0, ([body] for _, body, *_ in document["packs"]))
+        sidecars = _extents(file, at, (lengths for _, _, *lengths in document["packs"]))
+        return Directory(
+            dict(zip(ids, bodies, strict=True)),
+            dict(zip(ids, sidecars, strict=True)),
+            tuple(log for log, _ in document["keys"]),
+        )
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
@@ -224,12 +232,16 @@ def _head(packs: Sequence[Enriched], keys: Mapping[str, bytes]) -> bytes:
 
 
 def _joined(
-    file: str, head: bytes, things: Iterable[Sequence[bytes]]
+    file: str, head: bytes, things: Sequence[Sequence[bytes]]
 ) -> tuple[bytes, list[Extent]]:
     """An object, and where in it each thing's pieces are."""
-    parts, extents, at = [head], [], len(head)
-    for pieces in things:
-        extents.append(Extent(file, at, tuple(map(len, pieces))))
-        at = extents[-1].end
-        parts += pieces
-    return b"".join(parts), extents
+    body = b"".join([head, *(piece for pieces in things for piece in pieces)])
+    return body, _extents(file, len(head), (map(len, pieces) for pieces in things))
+
+
+def _extents(file: str, at: int, lengths: Iterable[Iterable[int]]) -> list[Extent]:
+    """Of things that are one after the other."""
+    found: list[Extent] = []
+    for some in lengths:
+        found.append(Extent(file, found[-1].end if found else at, tuple(some)))
+    return found

@@ -1,16 +1,17 @@
 """Segments that no item refers to: a processor died after it had written them, or another has
 stored their packs before. No reader sees them; they only cost storage.
 
-Whoever has written a segment refers to it within REFER_S_MAX, or never, so that one that is older
-than OLDER_S_MIN, and that nobody refers to, stays so.
+Whoever has written a segment refers to it within REFER_S_MAX, or never, so that what is older than
+OLDER_S_MIN, and nobody refers to, stays so.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from uuid import UUID
 
 from eventstore.backends.aws.items import extent_of, head_key
 from eventstore.backends.aws.key_log import AT
-from eventstore.backends.aws.segments import BODIES, SIDECARS, Directory, Segments, written_at_s
+from eventstore.backends.aws.segments import BODIES, Directory, Extent, Segments, written_at_s
 from eventstore.backends.aws.table import Table
 
 OLDER_S_MIN = 3600
@@ -18,10 +19,12 @@ OLDER_S_MIN = 3600
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """An object of a segment that nobody refers to."""
+    """An object of a segment that nobody refers to; or parts of it, where others are referred to:
+    copies of packs that another segment has in force, or that were written anew."""
 
     file: str
     bytes: int
+    parts: tuple[Extent, ...] = ()
 
 
 class Sweep:
@@ -40,30 +43,39 @@ class Sweep:
             at_s = written_at_s(file)
             if at_s is not None and at_s > now_s - older_than_s:
                 return  # names are in the order of their writing
-            if at_s is not None and not self._is_wanted(file):
-                yield Orphan(file, size)
+            orphan = self._looked_at(file, size) if at_s is not None else None
+            if orphan is not None:
+                yield orphan
 
     def take(self, orphan: Orphan) -> None:
-        """Deletes it."""
-        self._segments.bucket.delete(orphan.file)
+        """Deletes it, or overwrites its parts."""
+        if orphan.parts:
+            self._segments.blank(orphan.file, orphan.parts)
+        else:
+            self._segments.bucket.delete(orphan.file)
 
     def close(self) -> None:
         self._table.close()
         self._segments.close()
 
-    def _is_wanted(self, file: str) -> bool:
-        """Items refer to an object when they have been written; bodies without sidecars are of a
-        segment that never was whole."""
-        directory = self._segments.directory(file.replace(BODIES, SIDECARS))
-        return self._has_packs(file, directory) or self._has_keys(file, directory)
+    def _looked_at(self, file: str, size: int) -> Orphan | None:
+        """Items refer to it once they are written; bodies without sidecars are of a segment that
+        never was whole."""
+        directory = self._segments.directory(file.partition(".")[0])
+        is_bodies = file.endswith(BODIES)
+        extents = directory.bodies if is_bodies else directory.sidecars
+        wanted = self._wanted(file, "body_at" if is_bodies else "sidecar_at", extents)
+        if not wanted and (is_bodies or not self._has_keys(file, directory)):
+            return Orphan(file, size)
+        left = [one for pack_id, one in extents.items() if pack_id not in wanted]
+        read = self._segments.read(left)
+        parts = tuple(one for one in left if any(any(piece) for piece in read.get(one, ())))
+        return Orphan(file, sum(sum(one.lengths) for one in parts), parts) if parts else None
 
-    def _has_packs(self, file: str, directory: Directory) -> bool:
-        name = "body_at" if file.endswith(BODIES) else "sidecar_at"
-        items = self._table.get_many([head_key(one) for one in directory.packs]).values()
-        return any(at.file == file for item in items if (at := extent_of(item, name)))
+    def _wanted(self, file: str, name: str, packs: Iterable[UUID]) -> set[UUID]:
+        items = self._table.get_many([head_key(one) for one in packs]).values()
+        return {UUID(one.sk) for one in items if (at := extent_of(one, name)) and at.file == file}
 
     def _has_keys(self, file: str, directory: Directory) -> bool:
-        if file.endswith(BODIES):
-            return False
         entries = (item for log in directory.logs for item in self._table.query(log))
         return any(at.file == file for item in entries if (at := extent_of(item, AT)))
