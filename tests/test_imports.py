@@ -34,7 +34,7 @@ PLACES = {
 }
 
 # Inside eventstore: what each layer may import of the others. Unlisted modules are checked too.
-BASE = {"errors", "event", "ledger", "metrics", "times"}
+BASE = {"columnar", "errors", "event", "ledger", "metrics", "times"}
 LOW = BASE | {"ports", "settings", "endpoints"}
 MIDDLE = LOW | {"address", "formats", "tagging", "packing"}
 LAYERS = {
@@ -46,11 +46,12 @@ LAYERS = {
     "endpoints": {"errors", "event"},
     "settings": {"errors", "event", "endpoints"},
     "address": set(),
-    "times": set(),
+    "columnar": set(),
+    "times": {"columnar"},
     "ports": {"errors", "event", "ledger"},
     "packing": {"errors", "event", "times"},
     "tagging": {"endpoints"},
-    "formats": {"errors", "event", "times"},
+    "formats": {"columnar", "errors", "event", "times"},
     "backends": {"errors", "event", "ledger", "ports"},
     "collector": MIDDLE,
     "worker": BASE,

@@ -5,16 +5,16 @@ from uuid import UUID
 
 from eventstore import packing
 from eventstore.errors import PackCorrupt, SettingsError
-from eventstore.formats import READERS, Fields, Run
+from eventstore.formats import READERS, Fields, Read, Run
 from eventstore.ports import DeadLetter, Enriched
 from eventstore.processing import sidecar
-from eventstore.processing.columns import Columns, Death
+from eventstore.processing.columns import Columns, Death, Rows
 from eventstore.processing.enrichments import ENRICHMENTS, Enrichment
 from eventstore.processing.identity import keys_of, spans_of
 from eventstore.processing.transform_worker import Transformed
 from eventstore.processing.transformer import Transformer
 from eventstore.settings import Settings
-from eventstore.times import event_times, stated_times
+from eventstore.times import event_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,13 @@ def enrich(
     pack = packing.unpack(body)
     if pack.id != pack_id:
         raise PackCorrupt(f"the pack says it is {pack.id}, the queue says {pack_id}")
-    fields, dead = _read(pack)
-    stated = stated_times([one.time for one in fields])
+    read, dead = _read(pack)
+    stated = read.stated_times()
     received, sent = pack.moments()
     times = event_times(
         stated, received, sent, late_max_s=rules.late_max_s, early_max_s=rules.early_max_s
     )
-    columns = Columns(pack, fields, dead, times)
+    columns = Columns(pack, read, dead, times)
     names = columns.source("name")
     columns.add("time_ms", columns.times_ms)
     columns.add("name", names)
@@ -69,7 +69,7 @@ def enrich(
         windows=columns.times_ms // 1000 // rules.window_s * rules.window_s,
         names=names.values,
         name_codes=names.codes,
-        keys=keys_of([one.client_id for one in fields], pack.tags.get("source", endpoint)),
+        keys=keys_of(columns.texts("client_id").pieces(), pack.tags.get("source", endpoint)),
         key_spans=spans_of(stated),
         dead=_dead_letters(pack, columns),
         view=made.view,
@@ -77,20 +77,24 @@ def enrich(
     )
 
 
-def _read(pack: packing.Pack) -> tuple[list[Fields], dict[int, Death]]:
+def _read(pack: packing.Pack) -> tuple[Read, dict[int, Death]]:
     """Each event's fields, those of a dead event empty; and the dead ones."""
     if pack.format not in READERS:
         raise PackCorrupt(f"format {pack.format!r} is not known to this release")
     reader = READERS[pack.format]
-    fields: list[Fields] = []
     dead = {index: Death("format", reason) for index, reason in pack.refused.items()}
-    for context, block, lengths, count in pack.runs():
-        for one in reader.fields(Run(block, count, lengths, context, pack.names)):
+    runs = [Run(block, count, lengths, context, pack.names)
+            for context, block, lengths, count in pack.runs()]  # fmt: skip
+    if len(runs) == 1 and (columns := reader.columns(runs[0])) is not None:
+        return columns, dead
+    fields: list[Fields] = []
+    for run in runs:
+        for one in reader.fields(run):
             if type(one) is str:
                 dead.setdefault(len(fields), Death("format", one))
                 one = Fields()  # noqa: PLW2901 - in its place
             fields.append(one)  # type: ignore[arg-type]
-    return fields, dead
+    return Rows(fields), dead
 
 
 def _dead_letters(pack: packing.Pack, columns: Columns) -> tuple[DeadLetter, ...]:
