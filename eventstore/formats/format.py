@@ -178,6 +178,9 @@ class Read(Protocol):
 
     def texts(self, name: str, /) -> Texts: ...
 
+    def pieces(self, name: str, /) -> list[bytes]:
+        """The same, each in UTF-8."""
+
     def coded(self, name: str, /) -> Coded: ...
 
     def stated_times(self) -> Int64s:

@@ -20,7 +20,6 @@ from eventstore.event import FIELDS
 from eventstore.formats.format import Run
 from eventstore.times import Int64s, times_in
 
-EVENTS_MIN = 64  # of fewer, one at a time is as fast
 VALID, PLACES, DATA = range(3)  # the buffers of an Arrow array of texts
 CODES = PLACES
 CODED = DataType.dictionary(DataType.uint32(), DataType.string())
@@ -39,6 +38,9 @@ class JsonColumns:
 
     def texts(self, name: str) -> Texts:
         return _texts(nanoarrow.c_array(self._column(name)).view())
+
+    def pieces(self, name: str) -> list[bytes]:
+        return self.texts(name).pieces()
 
     def coded(self, name: str) -> Coded:
         array = nanoarrow.c_array(self._column(name).cast(CODED)).view()
@@ -59,9 +61,7 @@ class JsonColumns:
 
 
 def read(run: Run) -> JsonColumns | None:
-    """None: another value than a text is among them, or they are few."""
-    if run.lengths is not None or run.count < EVENTS_MIN:
-        return None
+    """Events divided by newlines. None: another value than a text is among them."""
     names = {**FIELDS, **run.names}
     schema = _schema(frozenset(names.values()))
     try:

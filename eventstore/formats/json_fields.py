@@ -9,6 +9,7 @@ import orjson
 from eventstore.event import FIELDS
 from eventstore.formats.format import Fields, Read, Reader, Run
 
+AT_ONCE_MIN = 800  # of fewer, one at a time is as fast
 # RecursionError: data that nobody has called JSON may be nested however deep.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -20,6 +21,8 @@ def fields(run: Run) -> list[Fields | str]:
 
 def columns(run: Run) -> Read | None:
     """The same, where that goes at once."""
+    if run.lengths is not None or run.count < AT_ONCE_MIN:
+        return None
     from eventstore.formats import json_columns  # only processors carry Arrow
 
     return json_columns.read(run)

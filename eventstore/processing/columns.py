@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from eventstore.columnar import Coded, Codes, Int64s, Texts, coded
+from eventstore.columnar import Coded, Codes, Int64s, Texts, coded, encoded
 from eventstore.event import TEXT_CHARS_MAX
 from eventstore.formats import Fields, Read
 from eventstore.packing import Pack, Share
@@ -63,6 +63,9 @@ class Rows:
     def texts(self, name: str) -> Texts:
         return Texts.of(self._texts(name))
 
+    def pieces(self, name: str) -> list[bytes]:
+        return list(map(encoded, self._texts(name)))
+
     def coded(self, name: str) -> Coded:
         return coded(self._texts(name))
 
@@ -95,10 +98,6 @@ class Columns:
     def source(self, name: str) -> Coded:
         """One of event.FIELDS, coded; the texts are of bounded length."""
         return self.once(name, lambda: _bounded(self.read.coded(name)))
-
-    def texts(self, name: str) -> Texts:
-        """One of event.FIELDS."""
-        return self.once(f"{name}: texts", lambda: self.read.texts(name))
 
     def once(self, name: str, make: Callable[[], Made]) -> Made:
         """What several steps need, made by the first of them."""

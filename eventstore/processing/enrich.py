@@ -69,7 +69,7 @@ def enrich(
         windows=columns.times_ms // 1000 // rules.window_s * rules.window_s,
         names=names.values,
         name_codes=names.codes,
-        keys=keys_of(columns.texts("client_id").pieces(), pack.tags.get("source", endpoint)),
+        keys=keys_of(read.pieces("client_id"), pack.tags.get("source", endpoint)),
         key_spans=spans_of(stated),
         dead=_dead_letters(pack, columns),
         view=made.view,

@@ -1,25 +1,40 @@
 """Many texts at once are what they are one by one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventstore import columnar
-from eventstore.columnar import MANY, Texts, coded
-from eventstore.event import FIELDS
-from eventstore.formats import READERS, Run
+from eventstore import columnar, packing
+from eventstore.columnar import Texts, coded
+from eventstore.event import FIELDS, new_pack_id
+from eventstore.formats import READERS, Run, json_fields
+from eventstore.processing import sidecar
 from eventstore.processing.columns import Rows
+from eventstore.processing.enrich import Rules, enrich
+from eventstore.settings import Settings
+
+MANY = 4  # so that this many are read at once
+
+
+@pytest.fixture(autouse=True, scope="module")
+def many_are_few() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(columnar, "MANY", MANY)
+        patched.setattr(json_fields, "AT_ONCE_MIN", MANY)
+        yield
+
 
 few = st.sampled_from(["", "a", "b?c", "ü", "12345678", "123456789", "x" * 97, "\n", "?", "a" * 96])
-many = st.lists(few | st.text(max_size=20), min_size=MANY, max_size=2 * MANY)
+many = st.lists(few | st.text(max_size=20), min_size=MANY, max_size=20)
 SOME: dict[str, Any] = {"id": "a", "type": "click", "at": "2026-11-25T18:00:00.123Z", "n": [1, {}]}
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(few, max_size=3) | many)
 def test_a_block_has_the_texts_that_it_is_made_of(texts: list[str]):
     block = Texts.of(texts)
@@ -43,6 +58,7 @@ values = st.none() | st.sampled_from(["", "a", "ü", "\n", '"', "\u0000", "\\", 
 objects = st.dictionaries(st.sampled_from([*FIELDS.values(), "other"]), values)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(objects, min_size=1, max_size=5))
 def test_json_is_read_at_once_as_it_is_one_by_one(some: list[dict[str, Any]]):
     events = (some * MANY)[: MANY + 1]
@@ -74,6 +90,28 @@ def test_what_is_no_event_is_left_to_the_reader_that_finds_it_out(odd: bytes):
     assert READERS["json"].columns(Run(block, MANY + 1, None, b"", {})) is None
 
 
+def test_a_pack_becomes_the_same_either_way(monkeypatch: pytest.MonkeyPatch):
+    urls = ["https://a.example/?utm_source=b", "https://c.example/d", "/e?gclid=1&q=2", ""]
+    agents = ["curl/8", "Mozilla/5.0 (X11; Linux x86_64) Chrome/126.0.0.0 Safari/537.36"]
+    events = [
+        orjson.dumps({
+            "id": f"i{n}", "type": ["click", "view"][n % 2], "url": urls[n % 4],
+            "at": f"2026-11-25T18:00:{n % 60:02}.000Z", "user_agent": agents[n % 2],
+            "referrer": [None, "https://www.google.com/"][n % 2], "user": f"u{n // 3}",
+        })
+        for n in range(50)
+    ]  # fmt: skip
+    pack_id, share = new_pack_id(), packing.Share(len(events), 1_764_093_600_000)
+    body = packing.pack(pack_id, {"endpoint": "/e"}, [share], [b"\n".join(events)], None)
+    at_once = enrich(pack_id, body, Rules.of(Settings()))
+    monkeypatch.setattr(json_fields, "AT_ONCE_MIN", len(events) + 1)
+    one_by_one = enrich(pack_id, body, Rules.of(Settings()))
+    assert sidecar.decode(at_once.sidecar) == sidecar.decode(one_by_one.sidecar)
+    assert at_once.keys.tolist() == one_by_one.keys.tolist()
+    assert at_once.key_spans.tolist() == one_by_one.key_spans.tolist()
+    assert at_once.counts(()) == one_by_one.counts(())
+
+
 def assert_read_alike(events: Sequence[bytes]) -> None:
     run = Run(b"\n".join(events), len(events), None, b"", {"user": "other"})
     fields = READERS["json"].fields(run)
@@ -85,5 +123,6 @@ def assert_read_alike(events: Sequence[bytes]) -> None:
     assert len(at_once) == len(rows)
     assert at_once.stated_times().tolist() == rows.stated_times().tolist()
     for name in FIELDS:
+        assert at_once.pieces(name) == rows.pieces(name)
         assert at_once.texts(name).texts() == rows.texts(name).texts()
         assert at_once.coded(name).texts() == rows.coded(name).texts()

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 import numpy as np
+import numpy.typing as npt
 
 from eventstore.columnar import Coded, Int64s, Texts
 from eventstore.event import TEXT_CHARS_MAX
@@ -32,7 +33,7 @@ CLICKS = {"gclid": "google", "fbclid": "meta", "msclkid": "microsoft"}
 NAMES = (*UTM.values(), "click_id", "click_network")
 # The first bytes of a mark, as one number.
 BEGINNING_BYTES = 4
-BEGINNINGS = np.frombuffer(b"utm_gclifbclmscl", dtype="<u4")
+BEGINNINGS = np.frombuffer(b"utm_gclifbclmscl", dtype="<u4").reshape(-1, 1)
 
 
 def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
@@ -56,8 +57,8 @@ def marked(urls: Texts, queries: Int64s) -> Texts:
     block = np.frombuffer(urls.block + bytes(BEGINNING_BYTES), dtype=np.uint8)
     words = np.ndarray(len(urls.block) + 1, dtype="<u4", buffer=block, strides=(1,))
     ampersands = np.flatnonzero(urls.array == AMPERSAND)
-    at_once = np.isin(words[starts], BEGINNINGS) & (ends - starts >= BEGINNING_BYTES)
-    later = ampersands[np.isin(words[ampersands + 1], BEGINNINGS)] + 1
+    at_once = _begins(words[starts]) & (ends - starts >= BEGINNING_BYTES)
+    later = ampersands[_begins(words[ampersands + 1])] + 1
     of = np.searchsorted(starts, later, side="right") - 1
     inside = (later >= starts[of]) & (later + BEGINNING_BYTES <= ends[of])
     later, of = later[inside], of[inside]
@@ -68,6 +69,12 @@ def marked(urls: Texts, queries: Int64s) -> Texts:
     last[of] = later
     following = np.append(ampersands, len(urls.block))[np.searchsorted(ampersands, last)]
     return Texts(urls.block, np.minimum(first, ends), np.minimum(following, ends))
+
+
+def _begins(words: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+    """Which of them begin a mark."""
+    found: npt.NDArray[np.bool_] = (words == BEGINNINGS).any(axis=0)
+    return found
 
 
 @lru_cache(maxsize=CACHED_MAX)

@@ -50,7 +50,7 @@ def _derived(columns: Columns, stated: Coded) -> Coded | Hashes:
 
 def _who(columns: Columns) -> Sequence[bytes]:
     """The user of each event, or without one its address."""
-    users = columns.texts("user").pieces()
+    users = columns.read.pieces("user")
     if all(users):
         return users
     addresses = columns.addresses().texts()

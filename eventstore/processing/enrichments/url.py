@@ -48,7 +48,7 @@ def cut(columns: Columns) -> tuple[Texts, Int64s]:
     """The pages' addresses, and where in each of them its query string begins, with its "?"."""
 
     def make() -> tuple[Texts, Int64s]:
-        urls = columns.texts("url")
+        urls = columns.read.texts("url")
         if urls.sizes().max(initial=0) > CHARS_MAX:
             urls = Texts.of([one[:CHARS_MAX] for one in urls.texts()])
         return urls, urls.first(QUESTION_MARK)
