@@ -36,10 +36,11 @@ class Tool:
 
 
 def evctl_to(stage: Stage, release: str, _fetch: bool) -> Command:
-    """By twos, and no bake, as the peers go; it fetches what isn't there."""
+    """By twos, no bake and no gates, as the peers go; it fetches what isn't there."""
     return stage.evctl.command(
         *("rollout", "--range", "role:collector", "--to", release),
-        *("--canary", "2", "--waves", "4", "--bake", "0s", "--yes", "--json"),
+        *("--canary", "2", "--waves", "4", "--bake", "0s", "--gate", "none"),
+        *("--yes", "--json"),
     )
 
 

@@ -12,7 +12,7 @@ from cli.output import Output, json_option, yes_option
 from cli.ranges import counted, is_whole_fleet, nodes_in
 from cli.rollout import report
 from cli.rollout.decide import wanted
-from cli.rollout.document import FINAL, Document
+from cli.rollout.document import FINAL, Document, Limits
 from cli.rollout.errors import NothingToRollBack, WrongState
 
 
@@ -40,8 +40,8 @@ def rollback(
 ) -> None:
     """Bring nodes back to what they served before ROLLOUT; before the last one, if none is named.
 
-    The releases are still on the nodes: no registry is needed. There are no canaries, and still
-    never more than half of a role changes at once.
+    The releases are still on the nodes: no registry is needed. There are no canaries, and no wave
+    bakes; still never more than half of a role changes at once.
 
     \b
     Examples:
@@ -81,6 +81,7 @@ def rollback(
             to=before,
             range=expression or undone.range,
             reason=reason or f"back to before {undone.id}",
+            limits=Limits(bake_s=0),  # these releases have proved themselves
             canaries=0,
             floors={role: capacity.floor for role, capacity in undone.capacity.items()},
             past_one_way=past_one_way,

@@ -1,4 +1,4 @@
-"""`evctl rollout watch|pause|resume|abort|retry`: what can be done with one that is there."""
+"""`evctl rollout status|watch|pause|resume|abort|retry`: what is done with one that is there."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from cli.commands.carrying import (
     told,
 )
 from cli.commands.planning import Wish, draft, past_one_way_option
+from cli.commands.rollouts import show_one
 from cli.fleet import Fleet
 from cli.output import Output, json_option, yes_option
 from cli.ranges import counted
@@ -28,6 +29,20 @@ LOOK_S = 0.5
 UNDRIVEN_S = 10.0  # as long as a driver may take to begin
 
 rollout_argument = click.argument("rollout_id", metavar="ROLLOUT")
+
+
+@click.command()
+@rollout_argument
+@json_option
+@click.pass_obj
+def status(output: Output, rollout_id: str, as_json: bool) -> None:
+    """Where a rollout is: node by node, with its evidence, and what can be done next.
+
+    \b
+    Example:
+      evctl rollout status R000042
+    """
+    show_one(output, rollout_id, as_json=as_json)
 
 
 @click.command()
@@ -210,4 +225,4 @@ def watch_to_its_end(output: Output, fleet: Fleet, rollout_id: str, *, as_json: 
     told(output, document, as_json=as_json)
 
 
-COMMANDS = (watch, pause, resume, abort, retry)
+COMMANDS = (status, watch, pause, resume, abort, retry)

@@ -26,14 +26,10 @@ def rollouts(output: Output, rollout_id: str | None, as_json: bool) -> None:
       evctl rollouts
       evctl rollouts R000042 --json
     """
-    documents = output.load_fleet().documents()
     if rollout_id:
-        document = documents.load(rollout_id).document
-        if as_json:
-            output.data(report.summary(document))
-        else:
-            _show(output, document, left=documents.is_left(document, time.time()))
+        show_one(output, rollout_id, as_json=as_json)
         return
+    documents = output.load_fleet().documents()
     found = [documents.load(each).document for each in documents.ids()[-SHOWN_MAX:]]
     if as_json:
         output.data({"rollouts": [report.summary(document) for document in found]})
@@ -42,6 +38,16 @@ def rollouts(output: Output, rollout_id: str | None, as_json: bool) -> None:
         click.echo(_line(output, document))
     if not found:
         click.echo("none yet · next: evctl rollout --range … --to …")
+
+
+def show_one(output: Output, rollout_id: str, *, as_json: bool) -> None:
+    """Node by node, with its evidence. UnknownRollout."""
+    documents = output.load_fleet().documents()
+    document = documents.load(rollout_id).document
+    if as_json:
+        output.data(report.summary(document))
+    else:
+        _show(output, document, left=documents.is_left(document, time.time()))
 
 
 def _line(output: Output, document: Document) -> str:

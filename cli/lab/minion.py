@@ -24,6 +24,11 @@ def config(lab: Lab, node: NodeSpec, token: str) -> str:
             "recon_default": 200,
             "recon_max": 2000,
             "recon_randomize": True,
+            # A master gives up a node that it can't write to for a minute, and tells nobody who is
+            # cut off: by Salt's own 300 s such a node would hear nothing for five minutes more.
+            "tcp_keepalive_idle": 20,
+            "tcp_keepalive_intvl": 5,
+            "tcp_keepalive_cnt": 3,
             "auth_timeout": 5,
             "master_alive_interval": 0,
             "enable_fqdns_grains": False,

@@ -101,12 +101,18 @@ def converge(release=None):
 
     A node that has never had a release gets its whole role first.
     """
-    if not (_root() / SETTINGS).exists():
+    if not _has_its_role():
         if not (release or _wanted()):
             return {"ok": True, "result": {"unchanged": True, "release": None}, "status": None}
         __salt__["state.apply"]()
         return status()
     return _run("converge", release=release or _wanted)
+
+
+def _has_its_role():
+    """All but a release; the role's settings come last."""
+    role = __pillar__.get("evctl", {}).get("role")
+    return (_root() / f"etc/evctl/{role}.yaml").exists()
 
 
 def _wanted():

@@ -1,11 +1,11 @@
-# A node becomes its role: settings, then what holds its socket, then its release.
+# A node becomes its role: what holds its socket, then its settings, then its release.
 {% from 'map.jinja' import evctl, role with context %}
 
 {% if role and evctl.get('release') %}
 include:
   - toolkit
-  - role.settings
   - role.{{ evctl.services }}
+  - role.settings
   - role.release
 {% else %}
 evctl-role-none:

@@ -7,4 +7,3 @@ evctl-role-release:
     - require:
       - sls: toolkit
       - sls: role.settings
-      - sls: role.{{ evctl.services }}

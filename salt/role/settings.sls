@@ -1,25 +1,9 @@
-# The role's own settings, readable by the role's user alone.
+# The role's own settings, readable by the role's user alone. The last of what a release needs to
+# start: a node that has them has it all.
 {% from 'map.jinja' import evctl, root, role with context %}
 
-{% if evctl.services == 'systemd' %}
-evctl-role-group:
-  group.present:
-    - name: {{ evctl.user }}
-    - gid: {{ evctl.uid }}
-    - system: True
-
-evctl-role-user:
-  user.present:
-    - name: {{ evctl.user }}
-    - uid: {{ evctl.uid }}
-    - gid: {{ evctl.uid }}
-    - system: True
-    - createhome: False
-    - home: /nonexistent
-    - shell: /usr/sbin/nologin
-    - require:
-      - group: evctl-role-group
-{% endif %}
+include:
+  - role.{{ evctl.services }}
 
 evctl-role-settings:
   file.serialize:
@@ -30,3 +14,5 @@ evctl-role-settings:
     - show_changes: False
     - serializer: yaml
     - dataset: {{ evctl.get('settings', {}).get(role, {}) | json }}
+    - require:
+      - sls: role.{{ evctl.services }}

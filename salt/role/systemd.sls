@@ -2,6 +2,24 @@
 # anchor starts the current one at boot. docs/architecture.md has the process contract.
 {% from 'map.jinja' import evctl, role, listen, admin_socket with context %}
 
+evctl-role-group:
+  group.present:
+    - name: {{ evctl.user }}
+    - gid: {{ evctl.uid }}
+    - system: True
+
+evctl-role-user:
+  user.present:
+    - name: {{ evctl.user }}
+    - uid: {{ evctl.uid }}
+    - gid: {{ evctl.uid }}
+    - system: True
+    - createhome: False
+    - home: /nonexistent
+    - shell: /usr/sbin/nologin
+    - require:
+      - group: evctl-role-group
+
 evctl-role-run-folder:
   file.managed:
     - name: /etc/tmpfiles.d/evctl.conf

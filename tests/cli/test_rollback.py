@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from functools import partialmethod
 
 import pytest
 import yaml
 
 from cli.fleet import Fleet
-from cli.rollout.document import Limits
 from cli.salt_client import SILENT
 from tests.rollout.documents_of import OLD
 
@@ -18,9 +16,8 @@ CONVERGE, STATUS = "evrelease.converge", "evrelease.status"
 
 
 @pytest.fixture
-def rolled_out(world, nodes, evctl, new, monkeypatch):
+def rolled_out(world, nodes, evctl, new):
     """Eight nodes that a rollout has changed, with canaries and a floor of six."""
-    monkeypatch.setattr(Limits, "__init__", partialmethod(Limits.__init__, bake_s=0.0))
     (world.root / "nodes.yaml").write_text(yaml.safe_dump({node: {"role": "web"} for node in WEB}))
     nodes.serving.update(dict.fromkeys(WEB, OLD))
     options = ["--canary", "1", "--floor", "web=6", "--bake", "0", "--yes"]
@@ -45,6 +42,7 @@ def test_it_has_no_canaries_and_keeps_the_floor_of_what_it_takes_back(
     assert {nodes.serving[node] for node in WEB} == {OLD}
     assert most_at_once(nodes.asked) == 2
     assert (back.gates, back.gate_command, back.probe) == ({}, (), None), "it is the way back"
+    assert back.limits.bake_s == 0
     assert "evrelease.prefetch" not in {function for _, function, _ in nodes.asked}
     again = evctl("rollback", "--yes", "--json")
     assert json.loads(again.out)["state"] == "unchanged", "it goes no further back"

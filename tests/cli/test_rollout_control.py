@@ -1,4 +1,4 @@
-"""`rollout` with limits, floors and windows; `watch`, `pause`, `resume`, `abort`, `retry`."""
+"""`rollout` with limits, floors and windows; `status`, `watch`, `pause`, `resume`, `abort`, …"""
 
 from __future__ import annotations
 
@@ -224,7 +224,8 @@ def test_pause_and_resume_from_another_terminal(evctl, world, nodes, new):
     watched = evctl("rollout", "watch", "R000001")
     assert watched.code == 9
     assert "wave 1/2: swapping web-01" in watched.err
-    shown = evctl("rollouts", "R000001").out
+    shown = evctl("rollout", "status", "R000001").out
+    assert shown == evctl("rollouts", "R000001").out
     assert "paused: by bob" in shown
     assert "nobody drives it · next: evctl rollout resume R000001" in shown
     assert "next: evctl rollout resume R000001" in evctl().out

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from tests.states.conftest import REPOSITORY, Call
+from tests.foreign.lone_node import LoneNode
+from tests.states.conftest import REPOSITORY, Call, tell
 from tests.states.pillars import folder_pillar
 
 
@@ -46,8 +47,24 @@ def test_settings_are_the_roles_own_and_private(call: Call, tmp_path: Path) -> N
     root = tmp_path / "node"
     settings = {"collector": {"token": "t"}, "processor": {"token": "p"}}
     pillar = folder_pillar(root, settings=settings)
-    assert apply(call, "role.settings", pillar) == ["evctl-role-settings"]
+    assert apply(call, "role.settings", pillar)[-1] == "evctl-role-settings"
     file = root / "etc/evctl/collector.yaml"
     assert yaml.safe_load(file.read_text()) == {"token": "t"}
     assert file.stat().st_mode & 0o077 == 0
     assert apply(call, "role.settings", pillar) == []
+
+
+def test_a_node_from_before_the_first_release_becomes_its_role_with_it(
+    node: LoneNode, call: Call, tmp_path: Path
+) -> None:
+    release = node.publish("1.0.0")
+    host, port = node.engine.address
+    told = yaml.safe_load(node.config.read_text())
+    del told["root"]
+    settings = node.root / "etc/evctl/web.yaml"
+    settings.unlink()
+    tell(tmp_path, node, **told, release=release, address=host, port=port, settings={})
+    done = call("evrelease.converge", release=release)
+    assert done["ok"], done
+    assert settings.exists()
+    assert node.answers() == release
