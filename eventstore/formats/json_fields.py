@@ -9,7 +9,7 @@ import orjson
 from eventstore.event import FIELDS
 from eventstore.formats.format import Fields, Read, Reader, Run
 
-AT_ONCE_MIN = 800  # of fewer, one at a time is as fast
+AT_ONCE_MIN = 1000  # of fewer, one at a time is as fast
 # RecursionError: data that nobody has called JSON may be nested however deep.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
