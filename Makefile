@@ -4,6 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 DRIVER ?= auto
+ENGINE ?= embedded
 DEBIAN := systemd-container debootstrap iproute2 git
 
 MINUTES ?= 10
@@ -11,10 +12,15 @@ CYCLES ?= 50
 RUNS ?= 1000000
 NAMES ?=
 
-.PHONY: demo test faults bench bench-growth bench-rollout fuzz powercut simulate lint machines browser tracker engines lock clean
+.PHONY: demo demo-scaling test faults bench bench-growth bench-rollout fuzz powercut simulate lint machines browser tracker engines lock clean
 
-demo: $(VENV)/ready machines
-	$(BIN)/python -m demo --driver $(DRIVER)
+# ENGINE=aws: the event store on DynamoDB Local, ElasticMQ and an S3 server.
+demo: $(VENV)/ready machines $(if $(filter aws,$(ENGINE)),engines)
+	$(BIN)/python -m demo --driver $(DRIVER) --engine $(ENGINE)
+
+# Four times the load on a lab whose nodes follow it: processors go from one to three, and back.
+demo-scaling: $(VENV)/ready machines
+	$(BIN)/python -m demo.scaling --driver $(DRIVER)
 
 test: lint machines browser tracker engines
 	$(BIN)/python -m pytest -p tests.shares -n 3 --dist loadscope --no-loadscope-reorder
@@ -86,7 +92,7 @@ tracker:
 # The real engines that the tests of SQS and DynamoDB run on; without Java or Maven they say "not run".
 engines: $(VENV)/ready
 	@command -v mvn >/dev/null && command -v javac >/dev/null || $(MAKE) --no-print-directory java
-	@$(BIN)/python -m tests.aws.fetch
+	@$(BIN)/python -m cli.lab.engines.fetch
 
 .PHONY: java
 java:

@@ -1,7 +1,7 @@
 """What can go wrong, said so that the reader knows what to do next.
 
 Codes: E1xxx node and service · E2xxx release, registry, trust · E3xxx fleet and Salt ·
-E4xxx rollout · E5xxx usage and configuration. They never change their meaning.
+E4xxx rollout · E5xxx usage and configuration · E6xxx AWS. They never change their meaning.
 """
 
 from __future__ import annotations

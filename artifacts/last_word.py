@@ -47,7 +47,7 @@ def hear(layout: Layout, word: Word) -> None:
     _keep(layout, "told", word)
 
 
-def hear_command(layout: Layout, release: str, now: float) -> None:
+def hear_command(layout: Layout, release: str | None, now: float) -> None:
     """The same of a command, which carries no time: by how much the node's clock has gone on since
     the master told its own. now: by the node's."""
     before = _kept(layout, "told")

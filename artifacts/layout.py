@@ -118,6 +118,13 @@ class Layout:
     def set_current(self, role: str, release: str) -> None:
         self._flip("current", role, release)
 
+    def clear_current(self, role: str) -> None:
+        """Nothing is started at the next boot, nor when a connection waits."""
+        folder = self.root / "opt/evctl/current"
+        (folder / role).unlink(missing_ok=True)
+        if folder.is_dir():
+            sync_folder(folder)
+
     def set_last_good(self, role: str, release: str) -> None:
         self._flip("last_good", role, release)
 

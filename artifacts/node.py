@@ -20,7 +20,7 @@ from artifacts.disk import NO_ROOM, disk_full
 from artifacts.drift import changed_files
 from artifacts.errors import EvctlError
 from artifacts.examine import toolkit_digest
-from artifacts.health import ask
+from artifacts.health import Answer, ask
 from artifacts.layout import Layout, check_release_id, remove_tree
 from artifacts.node_config import NodeConfig, load_node
 from artifacts.node_errors import (
@@ -92,13 +92,22 @@ class Node:
 
     def metrics(self) -> dict[str, str]:
         """Release → the page that its generation answers at /metrics; those that answer."""
+        answers = self._answers("/metrics")
+        return {release: one.body.decode("utf-8", "replace") for release, one in answers.items()}
+
+    def desired(self) -> dict[str, dict[str, Any]]:
+        """Release → what its generation answers at /desired: how many nodes there should be."""
+        return {release: one.json() for release, one in self._answers("/desired").items()}
+
+    def _answers(self, path: str) -> dict[str, Answer]:
         role = self.config.role
-        pages = {}
-        for generation in self._generations(role) if role else ():
-            socket = self.services.admin_socket(role or "", generation.release)
-            if (answer := ask(socket, "/metrics", ASK_S)).status == 200:
-                pages[generation.release] = answer.body.decode("utf-8", "replace")
-        return pages
+        answers = {
+            generation.release: ask(
+                self.services.admin_socket(role or "", generation.release), path, ASK_S
+            )
+            for generation in (self._generations(role) if role else ())
+        }
+        return {release: one for release, one in answers.items() if one.status == 200}
 
     def prefetch(self, release: str) -> dict[str, Any]:
         """Fetch, verify and install a release: see install.prefetch."""
@@ -140,6 +149,12 @@ class Node:
         """Swap to the last good release, without the registry: see swap.Swapper.rollback."""
         with self._changing("rollback"):
             return self._swapper().rollback()
+
+    def retire(self) -> dict[str, Any]:
+        """Serve no more, for good: this node is about to go. See swap.Swapper.retire."""
+        with self._changing("retire"):
+            self._obeyed(None)  # else it would follow its last word while it waits for its end
+            return self._swapper().retire()
 
     def prune(self, pinned: Collection[str] | Pinned = ()) -> list[str]:
         """Remove releases; kept are the current, the last good, running and pinned ones, and the
@@ -206,9 +221,16 @@ class Node:
     def tool(self, name: str, arguments: Collection[str]) -> dict[str, Any]:
         """Run a tool that the current release offers for this role: see tools.run_tool. It takes no
         lock: a tool asks, and changes nothing of releases."""
-        return run_tool(self.layout, self.config.id, self._role(), name, list(arguments))
+        return run_tool(
+            self.layout,
+            self.config.id,
+            self._role(),
+            name,
+            list(arguments),
+            variables=self.config.environment,
+        )
 
-    def _obeyed(self, release: str) -> None:
+    def _obeyed(self, release: str | None) -> None:
         with suppress(OSError):
             last_word.hear_command(self.layout, release, time.time())
 
@@ -287,10 +309,12 @@ FUNCTIONS = (
     "status",
     "examine",
     "metrics",
+    "desired",
     "prefetch",
     "activate",
     "converge",
     "rollback",
+    "retire",
     "prune",
     "tool",
     "hear",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -15,6 +16,7 @@ Services = Literal["systemd", "supervisor"]
 SETTINGS_BYTES_MAX = 256 * 1024
 # A unix socket's path may have 107 bytes; `<role>-<release>.sock` gets its part of them.
 RUN_BYTES_MAX = 50
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class NodeConfig:
     keep: unpacked releases kept beside those that are needed. python: interpreter for releases;
     None looks for the version that each release names. lock_wait_s: how long a change waits for
     another one to end. orders: {"fleet", "trust": base64 public key of its master's orders}; None:
-    there are none.
+    there are none. environment: what the role's processes and tools get beside the contract's own.
     """
 
     id: str
@@ -41,11 +43,12 @@ class NodeConfig:
     python: Path | None = None
     lock_wait_s: float = 30.0
     orders: dict[str, str] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 _KEYS = {
     "id", "role", "root", "run", "registry", "trust", "services", "keep", "python", "lock_wait_s",
-    "orders",
+    "orders", "environment",
 }  # fmt: skip
 _NEXT = "mend the node's pillar on the master, then: salt <node> state.apply"
 
@@ -102,6 +105,15 @@ def load_node(path: Path) -> NodeConfig:
         or not all(isinstance(part, str) and part for part in orders.values())
     ):
         raise wrong("orders", "must have `fleet` and `trust`, as texts")
+    environment = raw.get("environment") or {}
+    if not isinstance(environment, dict) or not all(
+        isinstance(name, str)
+        and VARIABLE.fullmatch(name)
+        and isinstance(value, str)
+        and value.isprintable()
+        for name, value in environment.items()
+    ):
+        raise wrong("environment", "must map names of variables to texts of one line")
     services = text("services")
     if services not in ("systemd", "supervisor"):
         raise wrong("services", "must be systemd or supervisor")
@@ -117,6 +129,7 @@ def load_node(path: Path) -> NodeConfig:
         python=None if raw.get("python") is None else folder("python", ""),
         lock_wait_s=number("lock_wait_s", 30.0, 600.0),
         orders=orders,
+        environment=dict(environment),
     )
 
 

@@ -88,6 +88,18 @@ class Swapper:
             )
         return self.activate(last_good)
 
+    def retire(self) -> dict[str, Any]:
+        """The role serves from nothing here, now and after a boot.
+
+        {"stopped": releases, "drained": all of them ended by themselves, "drain_s"}.
+        """
+        began = time.monotonic()
+        self.layout.clear_current(self.role)
+        running = {generation.release for generation in self.services.generations(self.role)}
+        drained = self._drain(running)
+        took_s = round(time.monotonic() - began, 3)
+        return {"stopped": sorted(running), "drained": drained, "drain_s": took_s}
+
     def _bounds(self, release: str) -> tuple[float, float]:
         """ready_s and drain_s of the role in this release. NotUnpacked, RoleNotInRelease."""
         facts = self.layout.manifest(release).roles.get(self.role)

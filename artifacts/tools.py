@@ -34,10 +34,11 @@ def run_tool(
     name: str,
     arguments: Sequence[str],
     *,
+    variables: Mapping[str, str],
     timeout_s: float = TOOL_S,
 ) -> dict[str, Any]:
     """{"exit", "out", "err"}. NotUnpacked, ToolNotOffered; ToolStopped when it is too slow, or says
-    too much: then it is killed."""
+    too much: then it is killed. variables: the node's own, beside those of the contract."""
     release = layout.current(role)
     if release is None:
         raise NotUnpacked(
@@ -53,7 +54,7 @@ def run_tool(
         )
     folder, settings = layout.release(release), layout.root / f"etc/evctl/{role}.yaml"
     argv = (*argv_of(folder, tuple(offered[name]["command"])), *arguments)
-    env = environment(node, role, release, settings)
+    env = {**environment(node, role, release, settings), **variables}
     return _run(argv, folder / "app", env, _user_of(settings), timeout_s)
 
 

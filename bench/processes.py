@@ -72,14 +72,18 @@ def running(name: str, command: Sequence[str], *, listens: bool) -> Iterator[Mea
 
 @contextmanager
 def roles(
-    folder: Path, names: Sequence[str], settings: dict[str, Any] | None = None
+    folder: Path,
+    names: Sequence[str],
+    settings: dict[str, Any] | None = None,
+    *,
+    program: str = "eventstore",
 ) -> Iterator[list[Measured]]:
     """Roles of the event store over the engines in this folder; the same name may stand twice."""
     file = folder / "settings.yaml"
     data = {"data": folder.as_uri(), "listen_port": 0, **BENCH_SETTINGS, **(settings or {})}
     file.write_text(yaml.safe_dump(data))
     with ExitStack() as stack:
-        command = (sys.executable, "-m", "eventstore")
+        command = (sys.executable, "-m", program)
         yield [
             stack.enter_context(
                 running(name, (*command, name, "--settings", str(file)), listens=True)

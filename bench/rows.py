@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from bench import glue
+from bench.aws_rows import Cost, costs
 from bench.events import templates
 from bench.processes import Measured, load, roles, until
 from eventstore.query.read import open_reader
@@ -59,6 +60,8 @@ class Seen:
     end_to_end: float = 0.0
     rss_peak_mib: float = 0.0
     rss_peak_of: str = ""
+    embedded: dict[str, float] = field(default_factory=dict)  # role → events a second and core
+    on_aws: tuple[Cost, Cost] | None = None
 
     @contextmanager
     def place(self) -> Iterator[Path]:
@@ -89,6 +92,7 @@ def collector_batches(seen: Seen) -> Row:
         used = collector.cpu_s()
         sent = load(collector.port, seconds=seen.seconds, connections=8)
         value = sent["events"] / (collector.cpu_s() - used)
+        seen.embedded["collector"] = value
         seen.watch([collector])
     lines = templates(500, 1)[0].split(b"\n")
     baseline = _rate(lambda: [orjson.loads(line) for line in lines], len(lines))
@@ -117,6 +121,7 @@ def processor(seen: Seen) -> Row:
             reader = open_reader(folder.as_uri())
             until(lambda: reader.pending().packs == 0, DRAIN_S_MAX)
             value = events / (alone.cpu_s() - used)
+            seen.embedded["processor"] = value
             reader.close()
             seen.watch([alone])
     lines = templates(500, 1)[0].split(b"\n")
@@ -139,6 +144,24 @@ def memory(seen: Seen) -> Row:
     return Row(seen.rss_peak_mib, "MiB", None, "–", 150, less_is_better=True)
 
 
+def collector_on_aws(seen: Seen) -> Row:
+    value, baseline = _aws(seen)[0].events_s, seen.embedded.get("collector")
+    return Row(value, "events/s a core", baseline, "the embedded engines", 150_000)
+
+
+def processor_on_aws(seen: Seen) -> Row:
+    value, baseline = _aws(seen)[1].events_s, seen.embedded.get("processor")
+    return Row(value, "events/s a core", baseline, "the embedded engines", 150_000)
+
+
+def boto3_in_collector(seen: Seen) -> Row:
+    return Row(100 * _aws(seen)[0].boto3_share, "% of its time", None, "–", 20, less_is_better=True)
+
+
+def boto3_in_processor(seen: Seen) -> Row:
+    return Row(100 * _aws(seen)[1].boto3_share, "% of its time", None, "–", 20, less_is_better=True)
+
+
 ROWS: dict[str, Callable[[Seen], Row]] = {
     "e2e_batch500": end_to_end,
     "e2e_transform": with_transform,
@@ -147,6 +170,10 @@ ROWS: dict[str, Callable[[Seen], Row]] = {
     "processor": processor,
     "ack_paced": acknowledgement,
     "rss_peak_mib": memory,
+    "collector_aws": collector_on_aws,
+    "processor_aws": processor_on_aws,
+    "boto3_in_collector": boto3_in_collector,
+    "boto3_in_processor": boto3_in_processor,
 }
 
 
@@ -172,6 +199,14 @@ def through(seen: Seen, folder: Path, running: Sequence[Measured]) -> float:
     print(f"    µs of processor time an event: {each}")
     seen.watch(running)
     return events / took_s
+
+
+def _aws(seen: Seen) -> tuple[Cost, Cost]:
+    """Measured once for all its rows."""
+    if seen.on_aws is None:
+        with seen.place() as folder:
+            seen.on_aws = costs(folder, seen.seconds)
+    return seen.on_aws
 
 
 def _glue(seen: Seen, *, transform: bool = False) -> float | None:

@@ -39,6 +39,15 @@ def ask(fleet: Fleet, nodes: Collection[str]) -> dict[str, dict[str, Any]]:
     return dict(sorted(found.items()))
 
 
+def metrics(fleet: Fleet, nodes: Collection[str]) -> dict[str, dict[str, str]]:
+    """Node → release → the page of its generation, of the nodes that answer."""
+    return {
+        returned.node: answer.result or {}
+        for returned in client_of(fleet).call(nodes, "evrelease.metrics", {}, ASK_S)
+        if (answer := answer_of(returned)).ok
+    }
+
+
 class Asked:
     """The answers that a range needs (cli.ranges.meaning.Answers): asked when they are wanted, and
     once only, so that one expression never sees two moments."""

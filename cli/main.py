@@ -36,7 +36,9 @@ COMMANDS = {
     "doctor": ("cli.commands.doctor", "Check everything; what is wrong, and how to mend it."),
     "lock": ("cli.commands.lock", "Let no rollout begin on nodes; which are locked."),
     "unlock": ("cli.commands.unlock", "Let rollouts begin on them again."),
+    "scale": ("cli.commands.scale", "How many nodes, what they cost, and why."),
     "lab": ("cli.commands.lab", "A fleet of real nodes on this machine."),
+    "aws": ("cli.commands.aws", "An environment in AWS: plan, make and destroy it; its bill."),
     "key": ("cli.commands.key", "Keys that sign releases."),
     "explain": (
         "cli.commands.explain",

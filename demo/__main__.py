@@ -7,22 +7,23 @@ import sys
 import time
 
 from artifacts.errors import EvctlError
-from demo.check import NotDrainedError
 from demo.evctl import UnexpectedExit
-from demo.receipt import verdict
+from demo.receipt import REQUESTS_MIN, REQUESTS_MIN_ON_AWS, verdict
 from demo.receipt_text import show
 from demo.story import Setting, tell
-from eventstore.errors import EventStoreError
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--driver", choices=("auto", "nspawn", "process"), default="auto")
-    setting = Setting(driver=parser.parse_args().driver)
+    parser.add_argument("--engine", choices=("embedded", "aws"), default="embedded")
+    given = parser.parse_args()
+    enough = REQUESTS_MIN_ON_AWS if given.engine == "aws" else REQUESTS_MIN
+    setting = Setting(driver=given.driver, engine=given.engine, requests_min=enough)
     began = time.monotonic()
     try:
         receipt = tell(setting)
-    except (UnexpectedExit, TimeoutError, NotDrainedError, EvctlError, EventStoreError) as error:
+    except (UnexpectedExit, TimeoutError, EvctlError) as error:
         print(f"the story broke off: {error}", file=sys.stderr)
         return 1
     reasons = verdict(receipt, requests_min=setting.requests_min, swaps_min=setting.swaps_min)

@@ -1,6 +1,6 @@
 """The checker: is everything that was acknowledged in the store, once, and as it was sent?
 
-    python -m demo.check --ledger build/demo/load --data file:///srv/eventstore
+    python -m demo.check --ledger build/demo/load --settings build/labs/demo/eventstore.yaml
 
 It trusts the ledger of the load client and what a reader of the store sees, and nothing in
 between. Counts are made anew here, from the events' own bytes, and compared with what the
@@ -22,6 +22,7 @@ from demo.ledger import read_requests, read_reserved, read_run
 from demo.numbered import event_bytes, millis, number_of
 from eventstore.errors import EventStoreError
 from eventstore.query.read import Reader, open_reader
+from eventstore.settings import Settings, load
 from eventstore.tools.probe import TYPE as PROBE
 
 EXAMPLES_MAX = 10
@@ -85,21 +86,21 @@ class _Findings:
             kept.append(example)
 
 
-def check(ledger_dir: Path, data_url: str) -> Check:
+def check(ledger_dir: Path, settings: Settings) -> Check:
     """Compares the ledger with the store, once it is drained.
 
     Raises eventstore's errors when the store cannot be read: then nothing has been found out.
     """
-    reader = open_reader(data_url)
+    reader = open_reader(settings.data, settings)
     try:
         return _check(_Sent(ledger_dir), reader)
     finally:
         reader.close()
 
 
-def seen(ledger_dir: Path, data_url: str) -> bytearray:
+def seen(ledger_dir: Path, settings: Settings) -> bytearray:
     """By number: 1 for each event that a reader sees as it was sent. Raises as `check` does."""
-    reader = open_reader(data_url)
+    reader = open_reader(settings.data, settings)
     try:
         sent = _Sent(ledger_dir)
         for visible in reader.events():
@@ -188,13 +189,13 @@ def _compare(counted: Counter[Key], reader: Reader, findings: _Findings) -> int:
     return len(windows)
 
 
-def wait_until_drained(data_url: str, timeout_s: float) -> float:
+def wait_until_drained(settings: Settings, timeout_s: float) -> float:
     """Waits until all that was acknowledged is stored and aggregated; the seconds it took.
 
     Raises NotDrainedError with what still waits, and eventstore's errors.
     """
     began = time.monotonic()
-    reader = open_reader(data_url)
+    reader = open_reader(settings.data, settings)
     try:
         while not reader.drained():
             if time.monotonic() - began > timeout_s:
@@ -212,15 +213,17 @@ def main(argv: list[str] | None = None) -> int:
     """Exit codes: 0 good · 1 something is wrong with the events · 2 usage · 7 could not be read."""
     parser = argparse.ArgumentParser(prog="python -m demo.check")
     parser.add_argument("--ledger", required=True, type=Path, help="the load client's --out")
-    parser.add_argument("--data", required=True, help="the event store, as file:///folder")
+    parser.add_argument("--settings", required=True, type=Path, help="where the event store is")
     parser.add_argument("--wait", type=float, default=0, help="seconds to wait until it's drained")
     given = parser.parse_args(argv)
     try:
+        settings = load(given.settings)
         if given.wait:
-            wait_until_drained(given.data, given.wait)
-        found = check(given.ledger, given.data)
+            drained_s = wait_until_drained(settings, given.wait)
+            print(f"drained in {drained_s:.1f} s", file=sys.stderr)
+        found = check(given.ledger, settings)
     except (EventStoreError, NotDrainedError, OSError) as error:
-        print(f"cannot check {given.data}: {error}", file=sys.stderr)
+        print(f"cannot check {given.settings}: {error}", file=sys.stderr)
         return 7
     print(json.dumps({**asdict(found), "good": found.good}, indent=2))
     return 0 if found.good else 1

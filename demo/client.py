@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cli.lab.namespaces import inside
 from cli.lab.spec import REPOSITORY, Lab
 
 START_S = 30
@@ -19,13 +20,14 @@ STOP_S = 30.0
 
 
 @contextmanager
-def under_load(lab: Lab, targets: Sequence[str], ledger: Path, rate: float) -> Iterator[None]:
+def under_load(
+    lab: Lab, targets: Sequence[str], ledger: Path, rate: float
+) -> Iterator[subprocess.Popen[bytes]]:
     """The targets get `rate` requests a second, in all; afterwards the client has awaited its
-    answers."""
-    inside = ("ip", "netns", "exec", lab.network) if lab.driver == "nspawn" else ()
+    answers. Yields the client, which takes the signals that demo.load names."""
     client = subprocess.Popen(
         (
-            *(*inside, sys.executable, "-m", "demo.load", "--quiet"),
+            *(*inside(lab), sys.executable, "-m", "demo.load", "--quiet"),
             *("--targets", ",".join(targets), "--out", str(ledger), "--rate", str(rate)),
         ),
         cwd=REPOSITORY,
@@ -33,7 +35,7 @@ def under_load(lab: Lab, targets: Sequence[str], ledger: Path, rate: float) -> I
     )
     try:
         wait_for(lambda: progress(ledger).get("sent", 0) > 0, START_S, "the load client sends")
-        yield
+        yield client
     finally:
         client.send_signal(signal.SIGTERM)
         try:

@@ -6,6 +6,7 @@ Many keep-alive connections, and many that carry one request and say `Connection
 one paced schedule. Nothing is ever sent twice: a request that fails, for whatever reason, has
 failed. That includes the request that a client of good will would have repeated because its
 reused connection had just been closed. SIGTERM: answers in flight are awaited, then exit 0.
+SIGUSR1: four times the rate; SIGUSR2: the rate that was asked for again.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from demo.sender import Plan, Sender
 PROGRESS_EVERY_S = 0.5
 FLUSH_EVERY_S = 0.2
 KEEP_ALIVE_S = 3600  # it's for the server to end an idle connection
+RISE = 4
 BEHIND_S_MAX = 1.0  # further behind its schedule than this, the schedule moves: no later burst
 
 
@@ -42,6 +44,10 @@ class Schedule:
         self._due = time.monotonic()
         self._left = itertools.count() if count_max is None else iter(range(count_max))
         self.stopping = asyncio.Event()
+
+    def pace(self, rate: float) -> None:
+        """From the next request on."""
+        self._step = 1 / rate
 
     async def next_due(self) -> float | None:
         """Waits until the next request is due and gives that moment (monotonic), or None when
@@ -97,6 +103,8 @@ async def run_load(plan: Plan, out: Path, *, quiet: bool = False) -> Progress:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, schedule.stopping.set)
+    loop.add_signal_handler(signal.SIGUSR1, schedule.pace, RISE * plan.rate)
+    loop.add_signal_handler(signal.SIGUSR2, schedule.pace, plan.rate)
     progress = Progress(out / "progress.json", quiet=quiet)
     with Ledger(out, run) as ledger:
         kinds = [Connection.KEEP_ALIVE] * plan.keep_alive + [Connection.ONE_SHOT] * plan.one_shot

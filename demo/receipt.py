@@ -12,6 +12,7 @@ from typing import Any
 from demo.figures import Figures
 
 REQUESTS_MIN = 50_000
+REQUESTS_MIN_ON_AWS = 15_000
 SWAPS_MIN = 15
 MIB_PSS_MAX = 120.0
 POWER_ON_S_MAX = 10.0

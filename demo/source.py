@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 GIT_S = 60.0
+AWS_LOCK = "requirements/eventstore-aws.lock"
 AUTHOR = ("-c", "user.name=demo", "-c", "user.email=demo@localhost", "-c", "commit.gpgsign=false")
 
 
@@ -35,6 +36,14 @@ class Source:
         source._commit("The tree as it is")
         return source
 
+    def run_on_aws(self) -> None:
+        """What an app says that runs on SQS and DynamoDB: another lock, and no gate on what SQS
+        doesn't tell (docs/aws)."""
+        file = self.folder / "evctl.yaml"
+        text = file.read_text().replace("requirements/eventstore.lock", AWS_LOCK)
+        file.write_text(re.sub(r"(?m)^ +age: \{gauge: ev_queue_oldest_seconds.*\n", "", text))
+        self._commit("Onto AWS's engines")
+
     def set_version(self, version: str) -> None:
         """A change worth a release: the app's version."""
         self._rewrite_version(version)
@@ -45,6 +54,11 @@ class Source:
         self._rewrite_version(version)
         (self.folder / "eventstore/__main__.py").write_text(program)
         self._commit(f"Version {version}, with another entry")
+
+    def add(self, path: str, text: str) -> None:
+        """One more file in the tree."""
+        (self.folder / path).write_text(text)
+        self._commit(f"With {path}")
 
     def restore(self) -> None:
         """The program as it was at first; the version stays."""

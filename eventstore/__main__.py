@@ -1,4 +1,4 @@
-"""`python -m eventstore collector|processor|postprocessor`: the process of a role.
+"""`python -m eventstore collector|processor|postprocessor|autoscaler`: the process of a role.
 `python -m eventstore events TOOL …`: a question to the event store.
 
 Run by hand it takes --settings, or EV_SETTINGS, and listens on 127.0.0.1.
@@ -10,6 +10,7 @@ import argparse
 import logging
 import os
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ def _collector(options: settings.Settings, process: service.Process) -> service.
     return Collector(
         options,
         partial(engines.open_queue, options),
+        partial(engines.open_store, options),
         spool.Spool(folder, options.spool_bytes_max) if folder else None,
         node=process.node,
         release=process.release,
@@ -63,11 +65,32 @@ def _postprocessor(options: settings.Settings, process: service.Process) -> serv
     )
 
 
+def _autoscaler(options: settings.Settings, process: service.Process) -> service.Role:
+    from eventstore.autoscaling.app import AutoscalerRole
+    from eventstore.autoscaling.autoscaler import Autoscaler
+    from eventstore.autoscaling.nodes import known
+    from eventstore.autoscaling.terms import Terms
+
+    owner = f"{process.node}/{process.release}/{os.getpid()}"
+    lease_s = max(options.scaling_lease_s, 2 * options.scaling_s)
+    groups = engines.open_groups(options)
+    return AutoscalerRole(
+        Autoscaler(
+            options.scaling,
+            Terms(engines.open_terms(options), owner, lease_s, time.monotonic),
+            groups or known(options.scaling_nodes),
+            every_s=options.scaling_s,
+            hands=groups,
+        )
+    )
+
+
 # Each imports what only it needs: a collector carries no user-agent rules and no Parquet.
 ROLES: dict[str, service.RoleMaker] = {
     "collector": _collector,
     "processor": _processor,
     "postprocessor": _postprocessor,
+    "autoscaler": _autoscaler,
 }
 
 
@@ -93,7 +116,7 @@ def main(argv: list[str]) -> int:
     except SettingsError as error:
         print(f"eventstore {arguments.role}: {error}", file=sys.stderr)
         return USAGE_EXIT
-    return service.serve(process, options, ROLES[arguments.role])
+    return service.serve(process, options, ROLES[arguments.role], engines.counters)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ EventStoreError
 ├── SettingsError        the settings file is wrong: the process does not start
 ├── Refused              what a sender gets for an unusable request: status, code, reason, next
 ├── PackCorrupt          bytes that are no pack, or no longer the pack they were
+│   └── DictionaryMissing    the dictionary that a pack is compressed with can't be found
+├── EventErased          the event that was asked for was erased, and by which certificate
 ├── QueueFull            the queue's bound is reached: try again later
 └── EngineUnavailable    an engine cannot do its work now: locked for too long, disk full, gone
     └── EngineVersion    the engine's files were written by a version this one does not read
@@ -51,6 +53,14 @@ class Refused(EventStoreError):
 
 class PackCorrupt(EventStoreError):
     """These bytes are not a pack that this version can read."""
+
+
+class DictionaryMissing(PackCorrupt):
+    """This pack can't be read without the dictionary that the message names."""
+
+
+class EventErased(EventStoreError):
+    """What this event said was erased; the message names the certificate."""
 
 
 class QueueFull(EventStoreError):

@@ -2,7 +2,8 @@
 
 A pack holds events as they came, compressed once, with one set of tags. Layout, little endian:
 magic `EVPK` · u8 version · u8 flags (0) · u16 0 · u32 header length · u32 CRC-32 of all that
-follows · header (JSON) · one zstd frame: the contexts of its runs, then the events.
+follows · one zstd frame: the header (JSON), the contexts of its runs, the events. The frame says
+which dictionary it needs.
 """
 
 import struct
@@ -17,17 +18,19 @@ import msgspec
 import numpy as np
 import orjson
 import zstandard
-from msgspec.structs import astuple
+from msgspec.structs import asdict, astuple
 
+from eventstore.dictionaries import NO_DICTIONARIES, Dictionaries, Dictionary
 from eventstore.errors import PackCorrupt
 from eventstore.event import divided
 from eventstore.times import UNSTATED, Int64s
 
-VERSION = 2
+VERSION = 3
 MAGIC = b"EVPK"
 PREFIX = struct.Struct("<4sBBHII")
 ZSTD_LEVEL = 1
 BODY_BYTES_MAX = 64 << 20  # of the uncompressed events: a bound for readers of damaged packs
+HEADER_BYTES_MAX = 64 << 20
 
 
 class Share(msgspec.Struct, frozen=True, gc=False):
@@ -44,10 +47,27 @@ class Share(msgspec.Struct, frozen=True, gc=False):
     context: bytes = b""
 
 
+class Tombstone(msgspec.Struct, frozen=True, gc=False):
+    """What is left of an erased event: whose certificate says so, and what it counts as."""
+
+    certificate: str
+    time_ms: int
+    name: str
+
+
+class Erasure(msgspec.Struct, frozen=True, gc=False):
+    """When this pack was changed for a certificate, and the digest of what it was before."""
+
+    certificate: str
+    at_ms: int
+    was_sha256: str
+
+
 @dataclass(frozen=True, slots=True)
 class Pack:
     """An unpacked pack. block and lengths: the events as `pack` takes them. refused: index → why
-    this event is unusable."""
+    this event is unusable. tombstones: index → what is left of this event, which was erased: its
+    own bytes are none."""
 
     id: UUID
     tags: dict[str, str]
@@ -58,6 +78,8 @@ class Pack:
     block: bytes
     lengths: list[int] | None
     refused: Mapping[int, str]
+    tombstones: Mapping[int, Tombstone]
+    erasures: tuple[Erasure, ...]
 
     @property
     def events(self) -> list[bytes]:
@@ -101,6 +123,9 @@ def pack(
     format_name: str = "json",
     names: Mapping[str, str] | None = None,
     refused: Mapping[int, str] | None = None,
+    tombstones: Mapping[int, Tombstone] | None = None,
+    erasures: Sequence[Erasure] = (),
+    dictionary: Dictionary | None = None,
 ) -> bytes:
     """Packs blocks of events. lengths None: each block has its events divided by a newline, and no
     event contains one. Otherwise the blocks are the events back to back, and these their lengths.
@@ -130,16 +155,49 @@ def pack(
         header["lengths"] = list(lengths)
     if refused:
         header["refused"] = {str(index): reason for index, reason in refused.items()}
+    if tombstones:
+        header["erased"] = {str(index): asdict(left) for index, left in tombstones.items()}
+        header["erasures"] = list(map(asdict, erasures))
     head = orjson.dumps(header)
-    # Of one part alone, join() makes no copy.
-    whole = b"".join([part for part in (*contexts, body) if part])
-    frame = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(whole)
-    crc = zlib.crc32(frame, zlib.crc32(head))
-    return PREFIX.pack(MAGIC, VERSION, 0, 0, len(head), crc) + head + frame
+    whole = b"".join([head, *contexts, body])
+    frame = zstandard.ZstdCompressor(level=ZSTD_LEVEL, dict_data=dictionary).compress(whole)
+    return PREFIX.pack(MAGIC, VERSION, 0, 0, len(head), zlib.crc32(frame)) + frame
 
 
-def unpack(data: bytes) -> Pack:
+def repack(found: Pack, dictionary: Dictionary | None = None) -> bytes:
+    """What `unpack` has found, in the newest version."""
+    return pack(
+        found.id,
+        found.tags,
+        found.shares,
+        [found.block],
+        found.lengths,
+        format_name=found.format,
+        names=found.names,
+        refused=found.refused,
+        tombstones=found.tombstones,
+        erasures=found.erasures,
+        dictionary=dictionary,
+    )
+
+
+def dictionary_of(data: bytes) -> int:
+    """The id of the dictionary that a pack needs; 0: none. Raises PackCorrupt."""
+    _, _, rest = _opened(data)
+    return _frame_parameters(rest).dict_id if data[4] >= 3 else 0
+
+
+def unpack(data: bytes, dictionaries: Dictionaries = NO_DICTIONARIES) -> Pack:
     """Raises PackCorrupt on anything that is not a whole, undamaged pack of a known version."""
+    version, head_bytes, rest = _opened(data)
+    try:
+        return _checked(VERSIONS[version](head_bytes, rest, dictionaries))
+    except (KeyError, TypeError, ValueError, IndexError, zstandard.ZstdError) as error:
+        raise PackCorrupt(f"malformed pack: {error!r}") from error
+
+
+def _opened(data: bytes) -> tuple[int, int, memoryview]:
+    """Version, length of the header, and what follows the prefix."""
     if len(data) < PREFIX.size:
         raise PackCorrupt(f"{len(data)} bytes are too few for a pack")
     magic, version, _, _, head_bytes, crc = PREFIX.unpack_from(data)
@@ -151,14 +209,12 @@ def unpack(data: bytes) -> Pack:
     rest = memoryview(data)[PREFIX.size :]
     if zlib.crc32(rest) != crc:
         raise PackCorrupt("the checksum differs: the pack is damaged")
-    try:
-        return _checked(VERSIONS[version](orjson.loads(rest[:head_bytes]), rest[head_bytes:]))
-    except (KeyError, TypeError, ValueError, IndexError, zstandard.ZstdError) as error:
-        raise PackCorrupt(f"malformed pack: {error!r}") from error
+    return version, head_bytes, rest
 
 
-def _version_1(header: dict[str, Any], frame: memoryview) -> Pack:
+def _version_1(head_bytes: int, rest: memoryview, _: Dictionaries) -> Pack:
     """Events were JSON, a share had no more than a time and a user agent."""
+    header, frame = orjson.loads(rest[:head_bytes]), rest[head_bytes:]
     body = _body(frame, int(header["bytes"]))
     columns = header["requests"]
     shares = tuple(
@@ -170,9 +226,36 @@ def _version_1(header: dict[str, Any], frame: memoryview) -> Pack:
     return _pack_of(header, shares, body)
 
 
-def _version_2(header: dict[str, Any], frame: memoryview) -> Pack:
+def _version_2(head_bytes: int, rest: memoryview, _: Dictionaries) -> Pack:
+    """The header stood before the frame."""
+    header, frame = orjson.loads(rest[:head_bytes]), rest[head_bytes:]
+    return _contents(header, _body(frame, sum(header["contexts"]) + int(header["bytes"])))
+
+
+def _version_3(head_bytes: int, frame: memoryview, dictionaries: Dictionaries) -> Pack:
+    found = _frame_parameters(frame)
+    size = found.content_size
+    if size > BODY_BYTES_MAX + min(head_bytes, HEADER_BYTES_MAX):
+        raise PackCorrupt(f"{size} bytes: more than a header and {BODY_BYTES_MAX} of events")
+    dictionary = dictionaries.get(found.dict_id) if found.dict_id else None
+    decompressor = zstandard.ZstdDecompressor(dict_data=dictionary)
+    whole = decompressor.decompress(frame, max_output_size=max(size, 1))
+    header = orjson.loads(whole[:head_bytes])
+    if len(whole) != head_bytes + sum(header["contexts"]) + int(header["bytes"]):
+        raise PackCorrupt(f"{len(whole)} bytes, which is not what the header says")
+    return _contents(header, whole[head_bytes:])
+
+
+def _frame_parameters(frame: memoryview) -> zstandard.FrameParameters:
+    try:
+        return zstandard.get_frame_parameters(frame)
+    except zstandard.ZstdError as error:
+        raise PackCorrupt(f"malformed pack: {error!r}") from error
+
+
+def _contents(header: dict[str, Any], whole: bytes) -> Pack:
+    """whole: the contexts, then the events."""
     sizes = header["contexts"]
-    whole = _body(frame, sum(sizes) + int(header["bytes"]))
     contexts = divided(whole, sizes)
     texts, columns = header["texts"], header["shares"]
     shares = tuple(
@@ -185,7 +268,11 @@ def _version_2(header: dict[str, Any], frame: memoryview) -> Pack:
 
 
 COLUMNS = ("events", "received_at_ms", "sent_at_ms", "user_agent", "address", "trace", "context")
-VERSIONS: dict[int, Callable[[dict[str, Any], memoryview], Pack]] = {1: _version_1, 2: _version_2}
+VERSIONS: dict[int, Callable[[int, memoryview, Dictionaries], Pack]] = {
+    1: _version_1,
+    2: _version_2,
+    3: _version_3,
+}
 
 
 def _pack_of(header: dict[str, Any], shares: tuple[Share, ...], body: bytes) -> Pack:
@@ -199,6 +286,8 @@ def _pack_of(header: dict[str, Any], shares: tuple[Share, ...], body: bytes) -> 
         body,
         header.get("lengths"),
         {int(index): why for index, why in header.get("refused", {}).items()},
+        {int(index): Tombstone(**left) for index, left in header.get("erased", {}).items()},
+        tuple(Erasure(**one) for one in header.get("erasures", ())),
     )
 
 

@@ -107,22 +107,33 @@ class Process:
 RoleMaker = Callable[[Settings, Process], Role]
 
 
-def serve(process: Process, settings: Settings, make_role: RoleMaker) -> int:
-    """Runs a role to its end; the exit code. make_role is called with the loop running."""
+def serve(
+    process: Process,
+    settings: Settings,
+    make_role: RoleMaker,
+    engine_counters: Callable[[], list[Counter]] = list,
+) -> int:
+    """Runs a role to its end; the exit code. make_role is called with the loop running.
+    engine_counters: for /metrics, beside the role's own."""
     new_loop = uvloop.new_event_loop if settings.event_loop == "uvloop" else asyncio.new_event_loop
     with asyncio.Runner(loop_factory=new_loop) as runner:
         try:
-            return runner.run(_run(process, settings, make_role))
+            return runner.run(_run(process, settings, make_role, engine_counters))
         except (EventStoreError, OSError) as error:
             log.error("%s cannot start: %s", process.role, error)
             return 1
 
 
-async def _run(process: Process, settings: Settings, make_role: RoleMaker) -> int:
+async def _run(
+    process: Process,
+    settings: Settings,
+    make_role: RoleMaker,
+    engine_counters: Callable[[], list[Counter]],
+) -> int:
     told = _told_to_stop()
     role = make_role(settings, process)
     await role.start()
-    app = _App(process, role)
+    app = _App(process, role, engine_counters)
     public_server = Connections(app, app.not_http, settings)
     app.connections = public_server
     public = Listener(_public_socket(settings), public_server)
@@ -185,11 +196,15 @@ async def _drain(
 class _App:
     """One request in, one answer out, whatever happens."""
 
-    def __init__(self, process: Process, role: Role) -> None:
+    def __init__(
+        self, process: Process, role: Role, engine_counters: Callable[[], list[Counter]]
+    ) -> None:
+        self._started_at_s = time.time()
         self.draining = False
         self.connections: Connections | None = None  # the public ones
         self._role = role
         self._requests = Counter("ev_requests_total", "Requests answered.", "code")
+        self._cpu = Counter("process_cpu_seconds_total", "Processor time of this process.")
         self._times = Histogram("ev_request_seconds", "How long requests took to answer.")
         self._health = Health(
             identity={
@@ -200,13 +215,17 @@ class _App:
             },
             unready=self._unready,
             notice=role.notice,
-            counters=lambda: [self._requests, self._times, *role.counters()],
+            counters=lambda: [
+                *(self._used(), self._requests, self._times),
+                *role.counters(),
+                *engine_counters(),
+            ],
             gauges=self._gauges,
         )
 
     async def __call__(self, request: BaseRequest) -> Reply:
         if request.path in PATHS:
-            reply = self._health_answer(request)
+            reply = await self._health_answer(request)
         else:
             began_s = time.perf_counter()
             try:
@@ -234,7 +253,7 @@ class _App:
             Refused(400, "not_http", f"no HTTP request: {reason}", "send HTTP/1.1", close=True)
         )
 
-    def _health_answer(self, request: BaseRequest) -> Reply:
+    async def _health_answer(self, request: BaseRequest) -> Reply:
         if request.method not in ("GET", "HEAD"):
             return refusal(
                 Refused(
@@ -246,14 +265,19 @@ class _App:
                 )
             )
         try:
-            return self._health.answer(request)
+            return await self._health.answer(request)
         except EngineUnavailable as error:
             return text(503, f"{error}\n")
+
+    def _used(self) -> Counter:
+        self._cpu.add(time.process_time() - self._cpu.value())
+        return self._cpu
 
     def _gauges(self) -> Mapping[str, float]:
         count = 0 if self.connections is None else self.connections.count
         return {
             "process_resident_memory_bytes": _resident_bytes(),
+            "process_start_time_seconds": self._started_at_s,
             "ev_connections": count,
             **self._role.gauges(),
         }

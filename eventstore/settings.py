@@ -5,7 +5,7 @@ One flat table for all roles: a role ignores what is not its own, so one file ca
 
 import dataclasses
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,9 @@ import yaml
 
 from eventstore.endpoints import Endpoint, endpoints_of, field_names, networks_of, refuse_unknown
 from eventstore.errors import SettingsError
+from scaling.decide import Target
+from scaling.nodes import Nodes, nodes_of
+from scaling.targets import DEFAULTS, targets_of
 
 
 def _bounded(default: float, low: float, high: float) -> Any:
@@ -21,7 +24,15 @@ def _bounded(default: float, low: float, high: float) -> Any:
 
 
 # Engines that are not the embedded ones of `data` → the scheme of their URLs.
-ENGINES = {"queue": "sqs", "store": "dynamodb", "aggregates": "s3", "claims": "s3"}
+ENGINES = {
+    "queue": "sqs",
+    "store": "dynamodb",
+    "segments": "s3",
+    "aggregates": "s3",
+    "claims": "s3",
+}
+CHOICES = {"event_loop": ("uvloop", "asyncio"), "placement": ("auto", "items", "segments")}
+STATES = ("file:///", "s3://")  # what scaling_state begins with
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,8 @@ class Settings:
     data: str = "file:///srv/eventstore"
     queue: str = ""
     store: str = ""
+    segments: str = ""
+    placement: Literal["auto", "items", "segments"] = "auto"
     aggregates: str = ""
     claims: str = ""
     endpoints: tuple[Endpoint, ...] = (Endpoint("/v1/events"),)
@@ -50,6 +63,7 @@ class Settings:
     waiting_requests_max: int = _bounded(4096, 1, 100_000)
     waiting_bytes_max: int = _bounded(32 << 20, 1, 1 << 30)
     pack_bytes_max: int = _bounded(1 << 20, 1, 32 << 20)
+    dictionaries: dict[str, int] = field(default_factory=dict)
     commit_s: float = _bounded(5, 0.05, 60)
     queue_packs_max: int = _bounded(20_000, 1, 10_000_000)
     queue_bytes_max: int = _bounded(1 << 30, 1, 1 << 40)
@@ -64,6 +78,7 @@ class Settings:
     claim_packs_max: int = _bounded(16, 1, 1000)
     attempts_max: int = _bounded(10, 1, 1000)
     poll_s: float = _bounded(0.05, 0.001, 10)
+    segment_linger_s: float = _bounded(2, 0, 60)
     fields: dict[str, str] = field(default_factory=dict)
     enrichments: tuple[str | dict[str, Any], ...] = (
         "user_agent",
@@ -81,6 +96,18 @@ class Settings:
     window_s: int = _bounded(60, 1, 86400)
     publish_s: float = _bounded(2, 0.01, 3600)
     generations_kept: int = _bounded(3, 2, 1000)
+
+    scaling: Mapping[str, Target] = field(default_factory=lambda: DEFAULTS)
+    scaling_nodes: str | Nodes = field(default_factory=dict)
+    scaling_groups: dict[str, str] = field(default_factory=dict)
+    scaling_state: str = ""
+    scaling_s: float = _bounded(15, 0.1, 3600)
+    scaling_lease_s: float = _bounded(60, 0.5, 86400)
+
+    @property
+    def linger_s(self) -> float:
+        """How long packs wait for others to be stored with; 0: nothing is gained by that."""
+        return self.segment_linger_s if self.segments and self.placement != "items" else 0
 
 
 def load(path: Path) -> Settings:
@@ -111,6 +138,15 @@ def from_dict(document: object) -> Settings:
             raise SettingsError(f"{name}: {url!r}: expected {scheme}://<name>?region=<region>")
     if settings.spool and settings.spool != "none" and not settings.spool.startswith("/"):
         raise SettingsError(f"spool: {settings.spool!r}: expected /a/folder, or none")
+    if settings.segments and not settings.store:
+        raise SettingsError("segments: only a store of dynamodb:// has them: name one in store")
+    if settings.placement == "segments" and not settings.segments:
+        raise SettingsError("placement: segments: name their bucket: segments: s3://<name>/<path>")
+    if settings.scaling_state and not settings.scaling_state.startswith(STATES):
+        raise SettingsError(
+            f"scaling_state: {settings.scaling_state!r}: expected file:///<folder>, or"
+            " s3://<bucket>/<prefix>?region=<region>"
+        )
     _check_syslog(settings)
     return settings
 
@@ -132,9 +168,9 @@ def _value(key: dataclasses.Field[Any], value: object) -> object:
     if key.name in TABLES:
         return TABLES[key.name](value)
     kind = type(key.default)
-    if key.name == "event_loop":
-        if value not in ("uvloop", "asyncio"):
-            raise SettingsError(f"event_loop: {value!r}: one of uvloop, asyncio")
+    if key.name in CHOICES:
+        if value not in CHOICES[key.name]:
+            raise SettingsError(f"{key.name}: {value!r}: one of {', '.join(CHOICES[key.name])}")
         return value
     if kind is str:
         if not isinstance(value, str) or not value:
@@ -166,10 +202,51 @@ def _enrichments(value: object) -> tuple[str | dict[str, Any], ...]:
     return tuple(value)
 
 
+def _dictionaries(value: object) -> dict[str, int]:
+    if not isinstance(value, dict) or not all(
+        isinstance(tenant, str) and type(number) is int and 0 < number < 1 << 32
+        for tenant, number in value.items()
+    ):
+        raise SettingsError("dictionaries: expected {TENANT: id}: `events dictionary ls` has them")
+    return value
+
+
+def _targets(value: object) -> Mapping[str, Target]:
+    try:
+        return targets_of(value)
+    except ValueError as error:
+        raise SettingsError(f"scaling: {error}") from None
+
+
+def _nodes(value: object) -> str | Nodes:
+    if isinstance(value, str) and value.startswith("file:///"):
+        return value
+    try:
+        return nodes_of(value)
+    except ValueError as error:
+        raise SettingsError(f"scaling_nodes: {error}; or file:///<a file with that>") from None
+
+
+def _groups(value: object) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(
+        role in DEFAULTS and isinstance(url, str) and url.startswith("asg://")
+        for role, url in value.items()
+    ):
+        raise SettingsError(
+            f"scaling_groups: expected roles ({', '.join(DEFAULTS)}) with their groups:"
+            " {processor: asg://<group>?region=<region>&port=8081}"
+        )
+    return value
+
+
 TABLES: dict[str, Callable[[object], object]] = {
+    "dictionaries": _dictionaries,
     "endpoints": endpoints_of,
     "enrichments": _enrichments,
     "fields": lambda value: field_names(value, "fields: "),
+    "scaling": _targets,
+    "scaling_groups": _groups,
+    "scaling_nodes": _nodes,
     "transforms": _transforms,
     "trusted_proxies": networks_of,
 }

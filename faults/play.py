@@ -17,6 +17,7 @@ from demo.client import collectors, under_load
 from demo.evctl import Evctl, UnexpectedExit
 from demo.ledger import read_requests
 from demo.source import Source
+from eventstore.settings import load
 from faults.fault import Fault, Outcome
 from faults.releases import Releases
 from faults.rows import Row, count
@@ -46,10 +47,10 @@ class Playing:
             targets = collectors(scene.lab, port)
             with under_load(scene.lab, targets, ledger, RATE):
                 rows = list(_play_all(scene, faults))
-            data = scene.lab.data.as_uri()
-            say(f"drained in {wait_until_drained(data, DRAIN_S):.1f} s")
+            settings = load(scene.lab.store_settings)
+            say(f"drained in {wait_until_drained(settings, DRAIN_S):.1f} s")
             ids = [node.id for node in scene.lab.nodes if node.role == "collector"]
-            count(rows, read_requests(ledger), seen(ledger, data), ids)
+            count(rows, read_requests(ledger), seen(ledger, settings), ids)
             return rows
 
     @contextmanager

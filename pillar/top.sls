@@ -12,6 +12,9 @@ base:
   'evctl:role:postprocessor':
     - match: pillar
     - roles.postprocessor
+  'evctl:role:autoscaler':
+    - match: pillar
+    - roles.autoscaler
   'evctl:id:*':
     - match: pillar
     - fleet

@@ -1,46 +1,49 @@
-"""A server for tests: a process on a free port of the loopback, stopped by its own id."""
+"""A lab's local server for tests: a process on a free port of the loopback, stopped by its own
+id."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from cli.lab.engines.servers import Server
+from cli.lab.errors import LabNotPossible
+
+HOST = "127.0.0.1"
+START_S = 90.0  # a virtual machine of Java, on a busy machine
 STOP_S = 5.0
 
 
 def free_port() -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
-def serving(
-    name: str,
-    command: Sequence[str | Path],
-    environment: Mapping[str, str],
-    *,
-    port: int,
-    log: Path,
-    start_s: float,
-) -> Iterator[str]:
-    """A server that takes connections; its endpoint. Skips where it can't start."""
+def serving(make: Callable[..., Server], home: Path) -> Iterator[str]:
+    """One of cli.lab.engines.servers, with nothing in it; its endpoint. Skips where it can't
+    start."""
+    try:
+        server = make(HOST, free_port(), home, durable=False)
+    except LabNotPossible as error:
+        pytest.skip(f"not run: {error}")
+    log = home / "log"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), **server.environment}
     with log.open("wb") as out:
+        process = subprocess.Popen(
+            server.argv, env=environment, cwd=home, stdout=out, stderr=subprocess.STDOUT
+        )
         try:
-            process = subprocess.Popen(
-                command, env=environment, cwd=log.parent, stdout=out, stderr=subprocess.STDOUT
-            )
-        except OSError as error:
-            pytest.skip(f"not run: {name} can't be started: {error}")
-        try:
-            _wait(name, process, port, log, start_s)
-            yield f"http://127.0.0.1:{port}"
+            _wait(server, process, log)
+            yield f"http://{HOST}:{server.port}"
         finally:
             process.terminate()
             try:
@@ -50,12 +53,10 @@ def serving(
                 process.wait(STOP_S)
 
 
-def _wait(
-    name: str, process: subprocess.Popen[bytes], port: int, log: Path, start_s: float
-) -> None:
-    deadline = time.monotonic() + start_s
+def _wait(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        with contextlib.suppress(OSError), socket.create_connection((HOST, server.port), 1):
             return
         time.sleep(0.05)
-    pytest.skip(f"not run: {name} didn't start: {log.read_text()[-300:]}")
+    pytest.skip(f"not run: {server.name} didn't start: {log.read_text()[-300:]}")

@@ -22,6 +22,7 @@ _PACKAGES = (
     "cli.ranges",
     "cli.doctor",
     "cli.lab",
+    "cli.aws",
 )
 
 

@@ -12,9 +12,10 @@ import click
 
 from cli.lab import operate
 from cli.lab.errors import LabUsageError
-from cli.lab.spec import REPOSITORY, Lab, load_lab
+from cli.lab.spec import REPOSITORY, EngineName, Lab, load_lab
 
 LABS = REPOSITORY / "build" / "labs"
+FOLLOW_S = 1.0
 
 name_option = click.option("--name", default="default", show_default=True, help="Which lab.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -30,6 +31,7 @@ def lab() -> None:
       evctl lab up --nodes web-01=web       one more node, with the role `web`
       evctl lab shell collector-01 -- systemctl status 'ev-*'
       evctl lab kill collector-01           a power cut; `evctl lab up` turns it on again
+      evctl lab follow                      as many nodes as the autoscaler says
       evctl lab down                        leaves nothing behind
     """
 
@@ -43,10 +45,20 @@ def lab() -> None:
     show_default=True,
     help="Machines with their own systemd, or processes without privileges.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["embedded", "aws"]),
+    help="What the event store runs on: its own files, which is the default, or local servers that "
+    "speak SQS, DynamoDB and S3.",
+)
 @click.option("--nodes", help="ID or ID=ROLE, by commas; `none` for a master without nodes.")
 @json_option
 def up(
-    name: str, driver: Literal["auto", "nspawn", "process"], nodes: str | None, as_json: bool
+    name: str,
+    driver: Literal["auto", "nspawn", "process"],
+    engine: EngineName | None,
+    nodes: str | None,
+    as_json: bool,
 ) -> None:
     """Bring up a Salt master and nodes, or what is missing of them.
 
@@ -55,8 +67,11 @@ def up(
       evctl lab up                                   a Salt master and the usual five nodes
       evctl lab up --driver process --name mine
       evctl lab up --nodes web-01=web
+      evctl lab up --engine aws                      on DynamoDB Local, ElasticMQ and an S3 server
     """
-    made, powered_on = operate.up(_root(name), name, driver, _wanted(nodes), _say)
+    made, powered_on = operate.up(
+        _root(name), name, driver, _wanted(nodes), _say, wanted_engine=engine
+    )
     _show(made, as_json, {"powered_on": powered_on})
     if not as_json:
         click.echo(f"next: evctl release --channel stable · undo: evctl lab down --name {name}")
@@ -112,6 +127,37 @@ def kill(name: str, node: str, as_json: bool) -> None:
 
 @lab.command()
 @name_option
+@click.option("--once", is_flag=True, help="One step, then end.")
+@json_option
+def follow(name: str, once: bool, as_json: bool) -> None:
+    """Make the lab's nodes as many as its autoscaler says, until Ctrl-C.
+
+    What an Auto Scaling group does elsewhere: nodes come and become their role; others are drained,
+    and go with their keys. The lab needs a node of the role autoscaler.
+
+    \b
+    Examples:
+      evctl lab follow                          after `evctl lab up --nodes autoscaler-01`
+      evctl lab follow --name mine --once --json
+    """
+    from cli.lab import following
+
+    _existing(name)
+    follower = following.Follower(_root(name), name, _say)
+    try:
+        if once:
+            step = follower.step()
+            said = {"name": name, "come": step.come, "go": step.go}
+            told = [*(f"+ {one}" for one in step.come), *(f"- {one}" for one in step.go)]
+            click.echo(json.dumps(said) if as_json else "\n".join(told) or "as many as wanted")
+        else:
+            following.follow(follower, FOLLOW_S, _say)
+    finally:
+        follower.close()
+
+
+@lab.command()
+@name_option
 @click.argument("node")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def shell(name: str, node: str, command: tuple[str, ...]) -> None:
@@ -159,7 +205,10 @@ def _show(shown: Lab, as_json: bool, more: dict[str, Any] | None = None) -> None
     if as_json:
         click.echo(json.dumps(state))
         return
-    click.echo(f"lab {shown.name} · driver {shown.driver} · master {shown.master_address}")
+    click.echo(
+        f"lab {shown.name} · driver {shown.driver} · engine {shown.engine}"
+        f" · master {shown.master_address}"
+    )
     for node_id, node in state["nodes"].items():
         glyph, word = ("●", "on") if node["on"] else ("○", "off")
         click.echo(f"  {glyph} {node_id:20} {node['role']:16} {node['address']:15} {word}")

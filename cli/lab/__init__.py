@@ -6,6 +6,8 @@ The order of the work, a file each:
     image       the base image of a node (Debian, its Python, a salt-minion), made once
     namespaces  the lab's own network: a bridge and a namespace for each node
     launch      starts a process that belongs to a lab
+    waiting     for what was started
+    engines     local servers for the event store, where it runs on none of its own
     traces      whatever a lab has running or mounted, found without any record of it
     fleet_files the keys, maps and pillar that make a lab a fleet
     master      a real Salt master

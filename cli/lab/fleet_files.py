@@ -9,11 +9,13 @@ from pathlib import Path
 import yaml
 
 from artifacts.trust import new_signing_key
+from cli.lab.engines import start as engines
 from cli.lab.spec import REPOSITORY, SERVICE_UID, SERVICE_USER, Lab
 
 KEY_NAME = "lab"
 WHEELS = REPOSITORY / "build/cache/wheels"
-STORE_ROLES = ("collector", "processor", "postprocessor")
+STORE_ROLES = ("collector", "processor", "postprocessor", "autoscaler")
+OWN_PILLAR = "own"  # a file that whoever has the lab may put beside fleet.sls
 THIS_NODE = "{{ grains.id }}"  # Salt fills it in: pillar files are templates
 
 
@@ -28,8 +30,11 @@ def write(lab: Lab) -> None:
     if lab.driver == "nspawn":
         os.chown(lab.data, SERVICE_UID, SERVICE_UID)
     _write(lab.fleet_file, _fleet(lab))
+    _write(lab.store_settings, _store(lab))
     _write(lab.nodes_file, {n.id: {"role": n.role, "address": n.address} for n in lab.nodes})
-    (lab.root / "pillar" / "fleet.sls").write_text(yaml.safe_dump({"evctl": _pillar(lab)}))
+    own = {"include": [OWN_PILLAR]} if (lab.root / "pillar" / f"{OWN_PILLAR}.sls").exists() else {}
+    pillar = yaml.safe_dump({**own, "evctl": _pillar(lab)})
+    (lab.root / "pillar" / "fleet.sls").write_text(pillar)
 
 
 def _fleet(lab: Lab) -> dict[str, object]:
@@ -54,25 +59,38 @@ def _fleet(lab: Lab) -> dict[str, object]:
 
 def _pillar(lab: Lab) -> dict[str, object]:
     """Where a node of this lab finds what it shares, and where it keeps its own."""
-    if lab.driver == "nspawn":
-        return {
-            "services": "systemd",
-            "root": "/",
-            "run": "/run/evctl",
-            "user": SERVICE_USER,
-            "uid": SERVICE_UID,
-            "registry": "file:///srv/evctl/registry",
-        }
-    user = pwd.getpwuid(os.getuid())
-    return {
-        "services": "supervisor",
-        "root": str(lab.node_root(THIS_NODE)),
-        "run": str(lab.run / THIS_NODE),
-        "user": user.pw_name,
-        "uid": user.pw_uid,
-        "registry": lab.registry.as_uri(),
-        "settings": {role: {"data": lab.data.as_uri()} for role in STORE_ROLES},
+    settings: dict[str, dict[str, str]] = {}
+    data = "file:///srv/eventstore"
+    known: dict[str, object] = {
+        "services": "systemd",
+        "root": "/",
+        "run": "/run/evctl",
+        "user": SERVICE_USER,
+        "uid": SERVICE_UID,
+        "registry": "file:///srv/evctl/registry",
     }
+    if lab.driver == "process":
+        user = pwd.getpwuid(os.getuid())
+        known = {
+            "services": "supervisor",
+            "root": str(lab.node_root(THIS_NODE)),
+            "run": str(lab.run / THIS_NODE),
+            "user": user.pw_name,
+            "uid": user.pw_uid,
+            "registry": lab.registry.as_uri(),
+        }
+        data = lab.data.as_uri()
+        settings = {role: _store(lab) for role in STORE_ROLES}
+    if lab.engine == "aws":
+        settings = {role: _store(lab) for role in STORE_ROLES}
+        known["environment"] = engines.VARIABLES
+    settings.setdefault("autoscaler", {})["scaling_nodes"] = f"{data}/{lab.followed.name}"
+    return {**known, "settings": settings}
+
+
+def _store(lab: Lab) -> dict[str, str]:
+    """Where the event store is, as this machine has it."""
+    return engines.settings_of(lab) if lab.engine == "aws" else {"data": lab.data.as_uri()}
 
 
 def _write(path: Path, content: object) -> None:

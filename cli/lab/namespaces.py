@@ -36,6 +36,11 @@ def run(commands: Sequence[Command]) -> None:
             )
 
 
+def inside(lab: Lab) -> Command:
+    """What runs the command that follows in the lab's network."""
+    return ("ip", "netns", "exec", lab.network) if lab.driver == "nspawn" else ()
+
+
 def create_network(lab: Lab) -> list[Command]:
     inside = ("ip", "-n", lab.network)
     return [

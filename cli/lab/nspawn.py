@@ -97,7 +97,13 @@ class Nspawn:
     def remove(self, lab: Lab) -> None:
         namespaces.run([("umount", str(path)) for path in traces.mounts(lab)])
         namespaces.run(namespaces.delete(namespaces.networks_of(lab)))
-        traces.remove_control_groups(lab)
+        traces.remove_control_groups(f"{lab.network}-*")
+
+    def forget(self, lab: Lab, node: NodeSpec) -> None:
+        root, network = lab.node_root(node.id), lab.node_network(node.id)
+        namespaces.run([("umount", str(p)) for p in traces.mounts(lab) if p.is_relative_to(root)])
+        namespaces.run(namespaces.delete([network] if namespaces.exists(network) else []))
+        traces.remove_control_groups(network)
 
 
 def control_groups(lab: Lab, node: NodeSpec) -> list[Path]:

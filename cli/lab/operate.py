@@ -5,31 +5,30 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
-import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, Protocol
 
 from cli import tokens
 from cli.lab import fleet_files, master, namespaces, returns, traces
+from cli.lab.engines import start as engines
 from cli.lab.errors import LabFailed, LabNotPossible, LabUsageError
 from cli.lab.image import Progress
 from cli.lab.nspawn import Nspawn, obstacle
 from cli.lab.process import Process
-from cli.lab.spec import DEFAULT_NODES, DriverName, Lab, NodeSpec, load_lab
+from cli.lab.spec import DEFAULT_NODES, DriverName, EngineName, Lab, NodeSpec, load_lab
+from cli.lab.waiting import listens, until
 from cli.salt_client import MasterUnreachable, SaltClient
 
 MASTER_S = 60.0
 SETTLE_S = 180.0
-POLL_S = 0.05
 
 
 class Driver(Protocol):
     """How nodes come to be. `place` writes what a node knows at its first boot; `power_off` is
-    a power cut, not a shutdown; `remove` takes away all but processes and files."""
+    a power cut, not a shutdown; `remove` takes away all but processes and files, `forget` the same
+    of one node that is off."""
 
     def prepare(self, lab: Lab, progress: Progress) -> None: ...
     def place(self, lab: Lab, node: NodeSpec, token: str) -> None: ...
@@ -38,6 +37,7 @@ class Driver(Protocol):
     def power_off(self, lab: Lab, node: NodeSpec) -> None: ...
     def inside(self, lab: Lab, node: NodeSpec, command: tuple[str, ...]) -> tuple[str, ...]: ...
     def remove(self, lab: Lab) -> None: ...
+    def forget(self, lab: Lab, node: NodeSpec) -> None: ...
 
 
 def driver_of(lab: Lab) -> Driver:
@@ -68,11 +68,14 @@ def up(
     wanted_driver: Literal["auto", "nspawn", "process"],
     wanted_nodes: tuple[str, ...] | None,
     progress: Progress,
+    *,
+    wanted_engine: EngineName | None = None,
 ) -> tuple[Lab, dict[str, float]]:
     """A lab with a master and at least these nodes, all powered on and through their first
     highstate.
 
-    wanted_nodes: None: those it has, or the usual five. Returns the lab and the nodes that this
+    wanted_nodes: None: those it has, or the usual five. wanted_engine: None: the one that it has,
+    or the embedded one. Returns the lab and the nodes that this
     call powered on, each with the time (Unix seconds). Nodes share this machine, and one that
     installs its release keeps two cores busy: no more boot at once than it has pairs of cores.
     """
@@ -80,11 +83,16 @@ def up(
     if lab is None:
         driver_name, why = choose_driver(wanted_driver)
         progress(f"driver {driver_name}: {why}")
-        lab = Lab(name=name, root=root, driver=driver_name)
+        lab = Lab(name=name, root=root, driver=driver_name, engine=wanted_engine or "embedded")
     elif wanted_driver not in ("auto", lab.driver):
         raise LabUsageError(
             f"lab {name} is there already, with the driver {lab.driver}",
             next_step=f"evctl lab down --name {name}, then evctl lab up --driver {wanted_driver}",
+        )
+    elif wanted_engine not in (None, lab.engine):
+        raise LabUsageError(
+            f"lab {name} is there already, with the engine {lab.engine}",
+            next_step=f"evctl lab down --name {name}, then evctl lab up --engine {wanted_engine}",
         )
     if wanted_nodes is None:
         wanted_nodes = () if lab.nodes else DEFAULT_NODES
@@ -94,6 +102,8 @@ def up(
     fleet_files.write(lab)
     driver = driver_of(lab)
     driver.prepare(lab, progress)
+    if lab.engine == "aws":
+        engines.start(lab, progress)
     started = _start_master(lab, progress)
     off = [node for node in lab.nodes if not driver.running(lab, node)]
     if started:
@@ -122,7 +132,7 @@ def down(root: Path, name: str) -> bool:
     )
     traces.kill(lab)
     driver_of(lab).remove(lab)
-    for folder in (lab.run, lab.root):
+    for folder in (lab.run, lab.engines, lab.root):
         if folder.exists():
             shutil.rmtree(folder)
     return found
@@ -131,6 +141,24 @@ def down(root: Path, name: str) -> bool:
 def power_off(lab: Lab, node_id: str) -> None:
     """A power cut for one node."""
     driver_of(lab).power_off(lab, lab.node(node_id))
+
+
+def keep(lab: Lab) -> Lab:
+    """Write down what a lab consists of, for evctl and for its master."""
+    lab.save()
+    fleet_files.write(lab)
+    return lab
+
+
+def take_away(lab: Lab, node: NodeSpec) -> None:
+    """A node that is off the map: its power, its files and its key go."""
+    driver = driver_of(lab)
+    driver.power_off(lab, node)
+    driver.forget(lab, node)
+    if lab.node_root(node.id).exists():
+        shutil.rmtree(lab.node_root(node.id))
+    # Not by salt-key, which has every node of the fleet log in anew: this one's machine is gone.
+    (lab.master_root / "pki" / "minions" / node.id).unlink(missing_ok=True)
 
 
 def inside(lab: Lab, node_id: str, command: tuple[str, ...]) -> tuple[str, ...]:
@@ -146,6 +174,7 @@ def status(lab: Lab) -> dict[str, object]:
     return {
         "name": lab.name,
         "driver": lab.driver,
+        "engine": lab.engine,
         "fleet": str(lab.fleet_file),
         "master": {"address": lab.master_address, "on": bool(traces.of_part(lab, master.PART))},
         "nodes": {
@@ -162,11 +191,11 @@ def status(lab: Lab) -> dict[str, object]:
 
 def _start_master(lab: Lab, progress: Progress) -> bool:
     """False: it was on already."""
-    if _answers(lab, master.RETURN_PORT):
+    if listens(lab, master.RETURN_PORT):
         return False
     progress(f"salt master on {lab.master_address}")
     master.start(lab, pwd.getpwuid(os.getuid()).pw_name)
-    if not _until(lambda: _answers(lab, master.RETURN_PORT), MASTER_S):
+    if not until(lambda: listens(lab, master.RETURN_PORT), MASTER_S):
         raise LabFailed(
             "the Salt master doesn't answer",
             why=_last_line(lab.master_root / "log" / "start"),
@@ -189,7 +218,7 @@ def _wait_heard(lab: Lab, nodes: list[str]) -> None:
     client = SaltClient(lab.master_root / "etc", network)
     # A thread of its own: it moves to the lab's network for good.
     with ThreadPoolExecutor(1) as executor:
-        if not executor.submit(_until, all_heard, SETTLE_S).result():
+        if not executor.submit(until, all_heard, SETTLE_S).result():
             raise LabFailed(
                 f"the Salt master doesn't hear {', '.join(nodes)}",
                 why=f"it was started anew, and they did not answer within {SETTLE_S:.0f} s",
@@ -210,7 +239,7 @@ def _wait_settled(
                 progress(f"{node_id}: {outcome}")
         return not waiting
 
-    if not _until(all_settled, SETTLE_S):
+    if not until(all_settled, SETTLE_S):
         joined = [node.id for node in waiting.values() if _joined(lab, node)]
         raise LabFailed(
             f"{', '.join(waiting)} did not get ready within {SETTLE_S:.0f} s",
@@ -221,32 +250,6 @@ def _wait_settled(
 
 def _joined(lab: Lab, node: NodeSpec) -> bool:
     return (lab.master_root / "pki" / "minions" / node.id).exists()
-
-
-def _answers(lab: Lab, port: int) -> bool:
-    """Whether the master accepts connections, asked from within the lab's network."""
-    answers: list[bool] = []
-
-    def ask() -> None:
-        if lab.driver == "nspawn":
-            namespaces.enter(lab.network)
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            answers.append(probe.connect_ex((lab.master_address, port)) == 0)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
-    asking.join(5)
-    return answers == [True]
-
-
-def _until(true: Callable[[], bool], limit_s: float) -> bool:
-    deadline = time.monotonic() + limit_s
-    while not true():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(POLL_S)
-    return True
 
 
 def _last_line(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import sys
 from pathlib import Path
 
@@ -64,3 +65,8 @@ class Process:
 
     def remove(self, lab: Lab) -> None:
         """Processes and folders are all there is."""
+
+    def forget(self, lab: Lab, node: NodeSpec) -> None:
+        sockets = lab.run / node.id
+        if sockets.exists():
+            shutil.rmtree(sockets)

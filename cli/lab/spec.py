@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from typing import Literal
 from cli.lab.errors import LabUsageError
 
 DriverName = Literal["nspawn", "process"]
+EngineName = Literal["embedded", "aws"]
 
 # The checkout that this lab rehearses: its states, its locks, and its build folder for caches.
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,12 +43,14 @@ class NodeSpec:
 
 @dataclass(frozen=True)
 class Lab:
-    """A lab's shape. Everything it writes lies below `root`, except sockets in `run`."""
+    """A lab's shape. Everything it writes lies below `root`, except sockets in `run`.
+    engine: what its event store runs on."""
 
     name: str
     root: Path
     driver: DriverName
     nodes: tuple[NodeSpec, ...] = ()
+    engine: EngineName = "embedded"
 
     @property
     def tag(self) -> str:
@@ -100,6 +104,22 @@ class Lab:
         """The embedded engines' files, which the lab's nodes share."""
         return self.root / "data"
 
+    @property
+    def followed(self) -> Path:
+        """Where the autoscaler reads which nodes there are."""
+        return self.data / "nodes.yaml"
+
+    @property
+    def engines(self) -> Path:
+        """The files of the local servers, in memory: a disk that is synced for each write of all
+        five nodes would be what a lab waits for."""
+        return Path(f"/dev/shm/evlab-{self.tag}")  # noqa: S108 - by tag, made in engines.start
+
+    @property
+    def store_settings(self) -> Path:
+        """Where the event store is, for those who read it from this machine."""
+        return self.root / "eventstore.yaml"
+
     def node_root(self, node_id: str) -> Path:
         return self.root / "nodes" / node_id
 
@@ -127,7 +147,7 @@ class Lab:
                 )
             if node_id not in nodes:
                 role = role or re.sub(r"-\d+$", "", node_id)
-                nodes[node_id] = NodeSpec(node_id, role, f"{self._subnet()}.{11 + len(nodes)}")
+                nodes[node_id] = NodeSpec(node_id, role, self._free_address(nodes.values()))
         if len(nodes) > NODES_MAX:
             raise LabUsageError(
                 f"a lab of {len(nodes)} nodes is too large",
@@ -135,6 +155,17 @@ class Lab:
                 next_step="name fewer nodes",
             )
         return replace(self, nodes=tuple(nodes.values()))
+
+    def _free_address(self, nodes: Collection[NodeSpec]) -> str:
+        taken = {node.address for node in nodes}
+        return next(
+            address
+            for number in range(11, 12 + len(nodes))
+            if (address := f"{self._subnet()}.{number}") not in taken
+        )
+
+    def without(self, node_id: str) -> Lab:
+        return replace(self, nodes=tuple(node for node in self.nodes if node.id != node_id))
 
     def save(self) -> None:
         record = asdict(self) | {"root": str(self.root)}
@@ -151,4 +182,10 @@ def load_lab(root: Path) -> Lab | None:
         return None
     record = json.loads(path.read_text())
     nodes = tuple(NodeSpec(**node) for node in record["nodes"])
-    return Lab(name=record["name"], root=root, driver=record["driver"], nodes=nodes)
+    return Lab(
+        name=record["name"],
+        root=root,
+        driver=record["driver"],
+        nodes=nodes,
+        engine=record.get("engine", "embedded"),  # one from before there was a choice
+    )

@@ -114,10 +114,11 @@ def hierarchies() -> list[Path]:
     return [path for path in (root / "systemd", root / "unified") if path.is_dir()]
 
 
-def remove_control_groups(lab: Lab) -> None:
-    """The kernel keeps a group busy until the last process in it is gone for good."""
+def remove_control_groups(network: str) -> None:
+    """Of the machines in these networks (a glob). The kernel keeps a group busy until the last
+    process in it is gone for good."""
     deadline = time.monotonic() + GONE_S
-    while left := control_groups(lab):
+    while left := control_groups(network):
         for group in left:
             try:
                 group.rmdir()
@@ -127,8 +128,8 @@ def remove_control_groups(lab: Lab) -> None:
         time.sleep(POLL_S)
 
 
-def control_groups(lab: Lab) -> list[Path]:
-    """Control groups that machines of the lab left behind, the innermost first."""
-    tops = [top for place in hierarchies() for top in place.glob(f"{lab.network}-*")]
+def control_groups(network: str) -> list[Path]:
+    """Control groups that machines left behind, the innermost first."""
+    tops = [top for place in hierarchies() for top in place.glob(network)]
     below = [path for top in tops for path in top.rglob("*") if path.is_dir()]
     return sorted({*tops, *below}, key=lambda path: len(path.parts), reverse=True)

@@ -7,6 +7,7 @@ from aiohttp.web import BaseRequest
 
 from eventstore.collector import receipts
 from eventstore.collector.committer import Committer
+from eventstore.collector.dictionaries import TenantDictionaries
 from eventstore.collector.fairness import Shares
 from eventstore.collector.handlers import EventsHandler
 from eventstore.collector.outlet import Direct, Outlet, Spooling
@@ -17,7 +18,7 @@ from eventstore.collector.syslog import Syslog, syslog_of
 from eventstore.errors import Refused
 from eventstore.formats import paths_of
 from eventstore.metrics import Counter
-from eventstore.ports import Queue
+from eventstore.ports import EventStore, Queue
 from eventstore.settings import Settings
 from eventstore.tagging import tags_for
 
@@ -30,6 +31,7 @@ class Collector:
         self,
         settings: Settings,
         open_queue: Callable[[], Queue],
+        open_store: Callable[[], EventStore],
         spool: Spool | None,
         *,
         node: str,
@@ -37,8 +39,11 @@ class Collector:
         answers: receipts.Answers | None = None,
     ) -> None:
         self._receipts = answers and ReceiptHandler(answers)
+        self._dictionaries = TenantDictionaries(settings.dictionaries, open_store)
         self._outlet: Outlet = (
-            Direct(open_queue()) if spool is None else Spooling(open_queue, spool)
+            Direct(open_queue())
+            if spool is None
+            else Spooling(open_queue, spool, self._dictionaries.all)
         )
         self._committer = Committer(
             self._outlet,
@@ -46,6 +51,7 @@ class Collector:
                 one.path: tags_for(one, node=node, role="collector", release=release)
                 for one in settings.endpoints
             },
+            self._dictionaries.of,
             requests_max=settings.waiting_requests_max,
             bytes_max=settings.waiting_bytes_max,
             pack_bytes_max=settings.pack_bytes_max,
@@ -63,6 +69,7 @@ class Collector:
         self._syslog_stopped: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
+        await asyncio.to_thread(self._dictionaries.start)
         await asyncio.to_thread(self._outlet.start)
         self._committer.start()
         if self._settings.syslog_port:
@@ -84,7 +91,7 @@ class Collector:
         return self._outlet.unready() or self._committer.unready()
 
     def notice(self) -> str:
-        return self._outlet.notice()
+        return self._outlet.notice() or self._dictionaries.notice()
 
     def counters(self) -> list[Counter]:
         return self._committer.counters + self._outlet.counters
@@ -114,3 +121,4 @@ class Collector:
         if self._receipts:
             self._receipts.close()
         await asyncio.to_thread(self._outlet.close)
+        await asyncio.to_thread(self._dictionaries.close)

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -18,6 +18,7 @@ from eventstore import packing
 from eventstore.collector import refusals
 from eventstore.collector.fairness import Shares, Turns
 from eventstore.collector.outlet import Outlet
+from eventstore.dictionaries import Dictionary
 from eventstore.errors import EngineUnavailable, QueueFull, Refused
 from eventstore.event import new_pack_id
 from eventstore.formats import Events, Receipt
@@ -58,6 +59,7 @@ class Committer:
         self,
         outlet: Outlet,
         tags: dict[str, dict[str, str]],
+        dictionary_of: Callable[[str], Dictionary | None],
         *,
         requests_max: int,
         bytes_max: int,
@@ -66,6 +68,7 @@ class Committer:
     ) -> None:
         self._outlet = outlet
         self._tags = tags
+        self._dictionary_of = dictionary_of
         self._pack_bytes_max = pack_bytes_max
         self._late_s = late_s
         self._loop = asyncio.get_running_loop()
@@ -222,6 +225,7 @@ class Committer:
                 format_name=kind.format,
                 names=dict(kind.names),
                 refused=refused,
+                dictionary=self._dictionary_of(tags["tenant"]),
             )
             packs.append(Packed(pack_id, body, tags["endpoint"], first))
         self._outlet.put(packs)

@@ -1,5 +1,6 @@
 """The health paths of the process contract, the same for every role."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ class Health:
     counters: Callable[[], list[metrics.Counter]]
     gauges: Callable[[], Mapping[str, float]]
 
-    def answer(self, request: BaseRequest) -> Reply:
+    async def answer(self, request: BaseRequest) -> Reply:
         """One of PATHS."""
         if request.path == "/livez":
             return text(200, "alive\n")
@@ -30,9 +31,10 @@ class Health:
             return self._readyz()
         if request.path == "/version":
             return Reply(200, orjson.dumps(self.identity), "application/json")
+        gauges = await asyncio.to_thread(self.gauges)  # engines are asked, over a network maybe
         page = metrics.render(
             self.counters(),
-            self.gauges(),
+            gauges,
             {key: str(value) for key, value in self.identity.items() if key != "pid"},
         )
         return Reply(200, page.encode(), metrics.CONTENT_TYPE)

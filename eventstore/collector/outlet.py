@@ -16,6 +16,7 @@ from uuid import UUID
 
 from eventstore import packing
 from eventstore.collector.spool import Segment, Spool, records
+from eventstore.dictionaries import NO_DICTIONARIES, Dictionaries
 from eventstore.errors import EngineUnavailable, PackCorrupt, QueueFull
 from eventstore.metrics import Counter
 from eventstore.ports import Packed, Queue
@@ -23,6 +24,10 @@ from eventstore.ports import Packed, Queue
 LOOK_S = 0.5
 
 log = logging.getLogger("eventstore.spool")
+
+
+class StoreAway(Exception):
+    """What an earlier generation has spooled can't be read now; what comes need not wait for it."""
 
 
 class Outlet(Protocol):
@@ -83,14 +88,21 @@ class Direct:
 class Spooling:
     """The queue, which need not be there yet, and the spool."""
 
-    def __init__(self, open_queue: Callable[[], Queue], spool: Spool) -> None:
+    def __init__(
+        self,
+        open_queue: Callable[[], Queue],
+        spool: Spool,
+        dictionaries: Dictionaries = NO_DICTIONARIES,
+    ) -> None:
         self._open_queue = open_queue
+        self._dictionaries = dictionaries
         self._spool = spool
         self._queue: Queue | None = None
         self._opening = threading.Lock()
         self._appending = threading.Lock()
         self._stopping = threading.Event()
         self._error = ""  # why the queue is unavailable; "": it is not
+        self._waits_for = ""  # what of another engine the spool needs
         self._moved: dict[Path, int] = {}  # how many of a segment's packs are in the queue already
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
         self._spooled = Counter("ev_spooled_packs_total", "Packs that went into the spool.")
@@ -145,6 +157,10 @@ class Spooling:
             except EngineUnavailable as error:
                 self._failed(error)
                 continue
+            except StoreAway as error:
+                if str(error) != self._waits_for:
+                    log.error("%s", error)
+                self._waits_for = str(error)
             except QueueFull:
                 pass  # it works; the rest is moved when there is room
             except Exception:
@@ -179,9 +195,18 @@ class Spooling:
                 continue
             if self._stopping.is_set():
                 raise QueueFull("told to stop")
-            queue.put([_packed(*pack)])
+            queue.put([self._packed(*pack)])
             self._moved[segment.path] = number + 1
             self._unspooled.add()
+
+    def _packed(self, pack_id: UUID, body: bytes) -> Packed:
+        try:
+            pack = packing.unpack(body, self._dictionaries)
+        except PackCorrupt:  # for a processor to bury, like any other that nobody can read
+            return Packed(pack_id, body, "", 0)
+        except EngineUnavailable as error:
+            raise StoreAway(f"the spool waits for a dictionary: {error}") from error
+        return Packed(pack_id, body, pack.tags.get("endpoint", ""), pack.count)
 
     def _opened(self) -> Queue:
         with self._opening:
@@ -193,14 +218,6 @@ class Spooling:
         if not self._error:
             log.error("the queue is unavailable, events go into the spool: %s", error)
         self._error = str(error)
-
-
-def _packed(pack_id: UUID, body: bytes) -> Packed:
-    try:
-        pack = packing.unpack(body)
-    except PackCorrupt:  # for a processor to bury, like any other that nobody can read
-        return Packed(pack_id, body, "", 0)
-    return Packed(pack_id, body, pack.tags.get("endpoint", ""), pack.count)
 
 
 def _depth(queue: Queue) -> dict[str, float]:

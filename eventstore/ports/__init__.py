@@ -4,12 +4,24 @@ Anything may raise EngineUnavailable; then nothing of the call is promised: a pa
 """
 
 from eventstore.ports.aggregates import Aggregates, Generation
+from eventstore.ports.objects import Objects
 from eventstore.ports.queue import Depth, Lease, Packed, Queue, QueueLedger, Waiting
-from eventstore.ports.records import DeadLetter, Enriched, Noted, Partials, Stored, StoreLedger
+from eventstore.ports.records import (
+    ERASED,
+    DeadLetter,
+    Enriched,
+    Noted,
+    Partials,
+    Rewritten,
+    Stored,
+    StoreLedger,
+    Trained,
+)
 from eventstore.ports.store import EventStore
 from eventstore.ports.way import NO_WAYS, Stage, Way
 
 __all__ = [
+    "ERASED",
     "NO_WAYS",
     "Aggregates",
     "DeadLetter",
@@ -19,13 +31,16 @@ __all__ = [
     "Generation",
     "Lease",
     "Noted",
+    "Objects",
     "Packed",
     "Partials",
     "Queue",
     "QueueLedger",
+    "Rewritten",
     "Stage",
     "StoreLedger",
     "Stored",
+    "Trained",
     "Waiting",
     "Way",
 ]

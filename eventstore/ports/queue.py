@@ -89,10 +89,17 @@ class Queue(Protocol):
         longer are."""
 
     def claim(
-        self, packs_max: int, lease_s: float, *, node: str = "", release: str = ""
+        self,
+        packs_max: int,
+        lease_s: float,
+        *,
+        wait_s: float | None = None,
+        node: str = "",
+        release: str = "",
     ) -> list[Lease]:
         """Packs that nobody else gets for lease_s. A lease that runs out is claimed again.
 
+        wait_s: bounds how long it may wait for the first, where it can; None: as the engine does.
         node, release: who claims; for receipts.
         """
 

@@ -15,6 +15,7 @@ from eventstore.ledger import Entries
 from eventstore.ports.way import Way
 
 Int64s = npt.NDArray[np.int64]
+ERASED = "erased"  # the stage of a dead letter whose event, or some of whose pack, was erased
 # What differs between failures of one kind: quoted values, ids, numbers.
 VARIES = re.compile(r"""'[^']*'|"[^"]*"|\b[0-9a-fA-F-]{16,}\b|\d+""")
 
@@ -23,8 +24,8 @@ VARIES = re.compile(r"""'[^']*'|"[^"]*"|\b[0-9a-fA-F-]{16,}\b|\d+""")
 class DeadLetter:
     """What was refused after its acknowledgement: a whole pack (index None) or one event of it.
 
-    stage: which step refused it: "pack", "format", "schema", "transform". reason: on its first line
-    what is wrong, on others what helps to find out. body: the original bytes.
+    stage: which step refused it: "pack", "format", "schema", "transform"; or ERASED. reason: on
+    its first line what is wrong, on others what helps to find out. body: the original bytes.
     """
 
     pack_id: UUID
@@ -79,6 +80,17 @@ class Enriched:
 
 
 @dataclass(frozen=True, slots=True)
+class Trained:
+    """A zstd dictionary, as it is kept: its id, whose traffic it was trained from, when, and what
+    it holds."""
+
+    dictionary_id: int
+    tenant: str
+    at_ms: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """A stored pack. hidden: indexes that a reader never sees (retries, dead letters)."""
 
@@ -88,6 +100,20 @@ class Stored:
     sidecar: bytes
     view: bytes
     hidden: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """What is left of a pack when some of its events are erased. was: the stored pack that body,
+    sidecar and view take the place of; None: it isn't stored, but dead as a whole. letters: each
+    takes the place of the dead letter of this pack and index, if that is there."""
+
+    pack_id: UUID
+    letters: Sequence[DeadLetter]
+    was: Stored | None = None
+    body: bytes = b""
+    sidecar: bytes = b""
+    view: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from eventstore.ports.records import DeadLetter, Enriched, Noted, Partials, Stored, StoreLedger
+from eventstore.ports.records import (
+    DeadLetter,
+    Enriched,
+    Noted,
+    Partials,
+    Rewritten,
+    Stored,
+    StoreLedger,
+    Trained,
+)
 from eventstore.ports.way import NO_WAYS, Way
 
 
@@ -27,6 +36,15 @@ class EventStore(Protocol):
         The others are visible, and counted, unless they are a client's retries.
         """
 
+    def erase(self, packs: Sequence[Rewritten]) -> frozenset[UUID]:
+        """Puts what is left of packs and dead letters in their place; when it returns, the bytes
+        that they had are gone. Those packs that are no longer as they were: of them nothing has
+        changed.
+
+        Counts, client keys and the ledger stay; what notes of a pack's way may quote goes too. The
+        same again, with what is there now as what was, ends a call that was cut short.
+        """
+
     def get(self, pack_id: UUID) -> Stored | None:
         """One pack by id."""
 
@@ -39,7 +57,7 @@ class EventStore(Protocol):
 
     def put_dead(self, letters: Sequence[DeadLetter], ways: Mapping[UUID, Way] = NO_WAYS) -> None:
         """Durable when it returns, with its entry in the ledger; the same pack and index again
-        overwrites itself."""
+        overwrites itself, but not what was erased."""
 
     def dead_letters(self, fingerprint: str | None = None) -> Iterator[DeadLetter]:
         """All of them, or those with this fingerprint, by pack and index."""
@@ -61,6 +79,16 @@ class EventStore(Protocol):
     ) -> StoreLedger:
         """A consistent look at the ledger from a minute on; only with recount at what is there,
         pack by pack. waiting: packs of which to say whether they have come here."""
+
+    def put_dictionary(self, trained: Trained) -> None:
+        """Durable when it returns, for ever: packs need it. The same again changes nothing. Raises
+        EventStoreError when the id is another's."""
+
+    def dictionary(self, dictionary_id: int) -> bytes | None:
+        """What it holds; None when there is none of this id."""
+
+    def dictionaries(self) -> Iterator[Trained]:
+        """All of them, by id."""
 
     def close(self) -> None:
         """Lets go of files and connections."""

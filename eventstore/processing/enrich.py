@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from eventstore import packing
+from eventstore.dictionaries import NO_DICTIONARIES, Dictionaries
 from eventstore.errors import PackCorrupt, SettingsError
 from eventstore.formats import READERS, Fields, Read, Run
-from eventstore.ports import DeadLetter, Enriched
+from eventstore.ports import ERASED, DeadLetter, Enriched
 from eventstore.processing import sidecar
 from eventstore.processing.columns import Columns, Death, Rows
 from eventstore.processing.enrichments import ENRICHMENTS, Enrichment
 from eventstore.processing.identity import keys_of, spans_of
+from eventstore.processing.reading import erased_by, fields_of
 from eventstore.processing.transform_worker import Transformed
 from eventstore.processing.transformer import Transformer
 from eventstore.settings import Settings
@@ -38,10 +40,14 @@ class Rules:
 
 
 def enrich(
-    pack_id: UUID, body: bytes, rules: Rules, transformer: Transformer | None = None
+    pack_id: UUID,
+    body: bytes,
+    rules: Rules,
+    transformer: Transformer | None = None,
+    dictionaries: Dictionaries = NO_DICTIONARIES,
 ) -> Enriched:
     """Raises PackCorrupt when the bytes are no pack, or another than the queue says."""
-    pack = packing.unpack(body)
+    pack = packing.unpack(body, dictionaries)
     if pack.id != pack_id:
         raise PackCorrupt(f"the pack says it is {pack.id}, the queue says {pack_id}")
     read, dead = _read(pack)
@@ -50,6 +56,8 @@ def enrich(
     times = event_times(
         stated, received, sent, late_max_s=rules.late_max_s, early_max_s=rules.early_max_s
     )
+    for index, left in pack.tombstones.items():
+        times[index] = left.time_ms
     columns = Columns(pack, read, dead, times)
     names = columns.source("name")
     columns.add("time_ms", columns.times_ms)
@@ -57,7 +65,9 @@ def enrich(
     for step in rules.enrichments:
         step(columns)
     found = sidecar.encode(columns.added)
-    made = transformer.run(body, found, columns.dead) if transformer else Transformed()
+    made = Transformed()
+    if transformer is not None:
+        made = transformer.run(body, found, columns.dead, dictionaries)
     for index, reason in made.dead.items():
         columns.die(index, "transform", reason)
     endpoint = pack.tags.get("endpoint", "")
@@ -79,22 +89,26 @@ def enrich(
 
 def _read(pack: packing.Pack) -> tuple[Read, dict[int, Death]]:
     """Each event's fields, those of a dead event empty; and the dead ones."""
-    if pack.format not in READERS:
-        raise PackCorrupt(f"format {pack.format!r} is not known to this release")
-    reader = READERS[pack.format]
-    dead = {index: Death("format", reason) for index, reason in pack.refused.items()}
-    runs = [Run(block, count, lengths, context, pack.names)
-            for context, block, lengths, count in pack.runs()]  # fmt: skip
-    if len(runs) == 1 and (columns := reader.columns(runs[0])) is not None:
+    dead = {index: Death(ERASED, erased_by(left)) for index, left in pack.tombstones.items()}
+    dead |= {index: Death("format", reason) for index, reason in pack.refused.items()}
+    if (columns := _at_once(pack)) is not None:
         return columns, dead
     fields: list[Fields] = []
-    for run in runs:
-        for one in reader.fields(run):
-            if type(one) is str:
-                dead.setdefault(len(fields), Death("format", one))
-                one = Fields()  # noqa: PLW2901 - in its place
-            fields.append(one)  # type: ignore[arg-type]
+    for one in fields_of(pack):
+        if type(one) is str:
+            dead.setdefault(len(fields), Death("format", one))
+            one = Fields()  # noqa: PLW2901 - in its place
+        fields.append(one)  # type: ignore[arg-type]
     return Rows(fields), dead
+
+
+def _at_once(pack: packing.Pack) -> Read | None:
+    """All fields of a whole pack, where its format can do that."""
+    contexts = {share.context for share in pack.shares}
+    if pack.tombstones or len(contexts) != 1 or pack.format not in READERS:
+        return None
+    ((context, block, lengths, count),) = pack.runs()
+    return READERS[pack.format].columns(Run(block, count, lengths, context, pack.names))
 
 
 def _dead_letters(pack: packing.Pack, columns: Columns) -> tuple[DeadLetter, ...]:

@@ -1,4 +1,7 @@
-"""The processor: claim → enrich → store → acknowledge, in one thread of its own.
+"""The processor: claim → enrich → gather → store → acknowledge, in one thread of its own.
+
+Where packs are merged into segments they are gathered over several claims, for linger_s at most and
+some megabytes; elsewhere each claim is stored at once. Their leases are extended meanwhile.
 
 Between claim and acknowledgement it may die at any point: the lease runs out, another processor
 does the same again, and the store sees the same keys and bytes. A pack that fails is tried again
@@ -9,12 +12,15 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
+from eventstore.dictionaries import Dictionaries
 from eventstore.errors import EngineUnavailable, PackCorrupt
 from eventstore.metrics import Counter, Histogram
 from eventstore.ports import DeadLetter, Enriched, EventStore, Lease, Queue, Stage, Way
 from eventstore.processing.enrich import Rules, enrich
+from eventstore.processing.gathered import Gathered
 from eventstore.processing.transformer import transformer_of
 from eventstore.settings import Settings
 
@@ -42,7 +48,10 @@ class Processor:
         self._release = release
         self._rules = Rules.of(settings)
         self._transformer = transformer_of(settings)
+        self._dictionaries = Dictionaries(store.dictionary)
         self._stopping = threading.Event()
+        self._gathered = Gathered(settings.linger_s, time.monotonic)
+        self._extend_at_s = 0.0
         self.engine_error = ""
         self.packs = Counter("ev_packs_stored_total", "Packs stored and acknowledged.")
         self.events = Counter("ev_events_stored_total", "Events in stored packs, retries too.")
@@ -81,39 +90,63 @@ class Processor:
                 continue
             if done < self._settings.claim_packs_max:
                 # What comes meanwhile shares the next transactions: nobody waits for these.
-                self._stopping.wait(self._settings.poll_s)
+                self._stopping.wait(max(self._settings.poll_s, self._gathered.pause_s()))
+        with suppress(EngineUnavailable):  # their leases run out
+            self._put()
 
     def step(self) -> int:
-        """One batch: how many packs were claimed. Raises EngineUnavailable; leases then run out."""
+        """One claim, and a put when enough is gathered: how many packs were claimed. Raises
+        EngineUnavailable; leases then run out."""
+        try:
+            leases = self._claim()
+            self._gather(leases)
+            if self._gathered.is_due() or self._stopping.is_set():
+                self._put()
+        except EngineUnavailable:
+            self._gathered.take()
+            raise
+        return len(leases)
+
+    def _claim(self) -> list[Lease]:
         leases = self._queue.claim(
             self._settings.claim_packs_max,
             self._settings.lease_s,
+            wait_s=self._gathered.left_s(),
             node=self._node,
             release=self._release,
         )
-        if not leases:
-            return 0
         for lease in leases:
             if lease.way.stages:
                 waited_ms = time.time() * 1000 - lease.way.stages[0].at_ms
                 self.waits.observe(max(0.0, waited_ms / 1000))
-        extend_at_s = time.monotonic() + self._settings.lease_s / 3
-        ready: list[tuple[Lease, Enriched]] = []
-        for position, lease in enumerate(leases):
+        if not self._gathered.leases:
+            self._extend_at_s = time.monotonic() + self._settings.lease_s / 3
+        return leases
+
+    def _gather(self, leases: Sequence[Lease]) -> None:
+        left = self._held(leases)
+        while left:  # ends: one less each time
             if self._stopping.is_set():
-                self._queue.release(leases[position:])
+                self._queue.release(left)
                 break
-            if time.monotonic() > extend_at_s:
-                held = {one.pack_id for one in self._queue.extend(leases, self._settings.lease_s)}
-                ready = [one for one in ready if one[0].pack_id in held]
-                extend_at_s = time.monotonic() + self._settings.lease_s / 3
-                if lease.pack_id not in held:
-                    continue
+            lease = left[0]
             enriched = self._enriched(lease)
             if enriched is not None:
-                ready.append((lease, enriched))
-        self._put(ready)
-        return len(leases)
+                if not self._gathered.fits(enriched):
+                    self._put()
+                self._gathered.add(lease, enriched)
+            left = self._held(left[1:])
+
+    def _held(self, coming: Sequence[Lease]) -> Sequence[Lease]:
+        """Of those that are still to be dealt with; all leases are extended once a third of their
+        time is over."""
+        if time.monotonic() <= self._extend_at_s:
+            return coming
+        in_hand = [*self._gathered.leases, *coming]
+        held = {one.pack_id for one in self._queue.extend(in_hand, self._settings.lease_s)}
+        self._gathered.keep(held)
+        self._extend_at_s = time.monotonic() + self._settings.lease_s / 3
+        return [one for one in coming if one.pack_id in held]
 
     def _enriched(self, lease: Lease) -> Enriched | None:
         """None when the pack is dealt with: tried again later, or a dead letter."""
@@ -122,7 +155,12 @@ class Processor:
             self._bury(lease, lease.reason or f"its processor died or stalled {limit} times")
             return None
         try:
-            return enrich(lease.pack_id, lease.body, self._rules, self._transformer)
+            return enrich(
+                lease.pack_id, lease.body, self._rules, self._transformer, self._dictionaries
+            )
+        except EngineUnavailable:  # it was asked for a dictionary: no fault of the pack
+            self._queue.release([lease])
+            raise
         except PackCorrupt as error:
             reason = f"pack_corrupt: {error}"
         except Exception as error:
@@ -143,7 +181,8 @@ class Processor:
         self._queue.ack([lease])
         self.dead.add()
 
-    def _put(self, ready: Sequence[tuple[Lease, Enriched]]) -> None:
+    def _put(self) -> None:
+        ready = self._gathered.take()
         if not ready:
             return
         ways = {lease.pack_id: self._way(lease, "stored") for lease, _ in ready}

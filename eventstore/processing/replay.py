@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from uuid import UUID
 
+from eventstore.dictionaries import NO_DICTIONARIES, Dictionaries
 from eventstore.ports import DeadLetter, Enriched, EventStore, Packed, Queue, Stored
 from eventstore.processing import view
 from eventstore.processing.enrich import Rules, enrich
@@ -51,11 +52,15 @@ def replay(
 
 
 def revived(
-    stored: Stored, chosen: Collection[int], rules: Rules, transformer: Transformer | None
+    stored: Stored,
+    chosen: Collection[int],
+    rules: Rules,
+    transformer: Transformer | None,
+    dictionaries: Dictionaries = NO_DICTIONARIES,
 ) -> Enriched:
     """The stored pack by the rules of today, as far as the chosen events are concerned: others are
     seen as they were, and none of them dies."""
-    again = enrich(stored.pack_id, stored.body, rules, transformer)
+    again = enrich(stored.pack_id, stored.body, rules, transformer, dictionaries)
     lines = view.merged(stored.view, again.view, chosen, len(again.windows))
     return replace(
         again,
@@ -72,11 +77,12 @@ def _revive(
     rules: Rules,
     transformer: Transformer | None,
 ) -> Replayed:
+    dictionaries = Dictionaries(store.dictionary)
     for _ in range(TRIES):  # another replay may have changed the pack meanwhile
         stored = store.get(pack_id)
         if stored is None:
             break
-        pack = revived(stored, chosen, rules, transformer)
+        pack = revived(stored, chosen, rules, transformer, dictionaries)
         if store.revive(pack, chosen, stored):
             return Replayed(len(chosen) - len(pack.dead), len(pack.dead))
     return Replayed(still_dead=len(chosen))

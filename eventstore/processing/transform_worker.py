@@ -24,6 +24,7 @@ import msgspec
 import orjson
 
 from eventstore import packing
+from eventstore.dictionaries import Dictionaries
 from eventstore.errors import SettingsError
 from eventstore.formats import READERS
 from eventstore.processing import sidecar, view
@@ -35,12 +36,14 @@ MEMORY_BYTES_MAX = 1 << 30
 
 
 class Work(msgspec.Struct, array_like=True):
-    """A pack, in which the skipped events are dead already, and how long it may take."""
+    """A pack, in which the skipped events are dead already, and how long it may take. dictionary:
+    the one that it needs, if this worker hasn't been given it before."""
 
     body: bytes
     sidecar: bytes
     skipped: frozenset[int]
     budget_s: float
+    dictionary: bytes = b""
 
 
 class Transformed(msgspec.Struct, array_like=True):
@@ -65,12 +68,17 @@ def main(connection: Connection, progress: "memoryview[int]", event_s: float) ->
         return
     connection.send_bytes(READY)
     gc.freeze()
+    given: dict[int, bytes] = {}
+    dictionaries = Dictionaries(given.get)
     while True:
         try:
             work = WORK.decode(connection.recv_bytes())
         except EOFError:
             return
-        dead, lines = _transformed(work, transforms, Watch(progress, event_s, work.budget_s))
+        if work.dictionary:
+            given[packing.dictionary_of(work.body)] = work.dictionary
+        pack = packing.unpack(work.body, dictionaries)
+        dead, lines = _transformed(pack, work, transforms, Watch(progress, event_s, work.budget_s))
         made = Transformed(view.encode(lines), view.times(lines), dead)
         connection.send_bytes(msgspec.msgpack.encode(made))
 
@@ -103,10 +111,9 @@ class Watch:
 
 
 def _transformed(
-    work: Work, transforms: Sequence[Transform], watch: Watch
+    pack: packing.Pack, work: Work, transforms: Sequence[Transform], watch: Watch
 ) -> tuple[dict[int, str], list[bytes]]:
     """Index → why that event is a dead letter; and the lines of the view."""
-    pack = packing.unpack(work.body)
     read = READERS[pack.format].value
     dead: dict[int, str] = {}
     lines = [view.AS_SENT] * pack.count

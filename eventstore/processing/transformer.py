@@ -17,6 +17,8 @@ from multiprocessing.connection import Connection
 import msgspec
 import orjson
 
+from eventstore import packing
+from eventstore.dictionaries import NO_DICTIONARIES, Dictionaries
 from eventstore.errors import SettingsError
 from eventstore.processing.transform_worker import (
     PROGRESS_BYTES,
@@ -51,20 +53,35 @@ class Transformer:
         self._progress = memoryview(self._memory).cast("q")
         self._worker: subprocess.Popen[bytes] | None = None
         self._connection: Connection
+        self._told: set[int] = set()  # dictionaries that this worker has
         try:
             self._start()
         except BaseException:
             self.close()
             raise
 
-    def run(self, body: bytes, sidecar: bytes, dead: Collection[int]) -> Transformed:
+    def run(
+        self,
+        body: bytes,
+        sidecar: bytes,
+        dead: Collection[int],
+        dictionaries: Dictionaries = NO_DICTIONARIES,
+    ) -> Transformed:
         """A pack's events but the dead ones. Ends within about pack_s."""
+        needed = packing.dictionary_of(body)
         ends_at_s = time.monotonic() + self._pack_s
         failed: dict[int, str] = {}
         while True:  # ends: without time left a worker runs nothing, and answers
             left_s = max(0.0, ends_at_s - time.monotonic())
-            made = self._asked(Work(body, sidecar, frozenset([*dead, *failed]), left_s))
+            if self._worker is None:
+                self._start()
+            dictionary = b""
+            if needed and needed not in self._told:
+                dictionary = dictionaries.get(needed).as_bytes()
+            skipped = frozenset([*dead, *failed])
+            made = self._asked(Work(body, sidecar, skipped, left_s, dictionary))
             if made is not None:
+                self._told.add(needed)
                 made.dead |= failed
                 return made
             index, why = self._progress[0], self._end()
@@ -81,8 +98,6 @@ class Transformer:
 
     def _asked(self, work: Work) -> Transformed | None:
         """None: the worker is dead, or should be."""
-        if self._worker is None:
-            self._start()
         self._progress[0] = NOWHERE
         try:
             self._connection.send_bytes(msgspec.msgpack.encode(work))
@@ -103,6 +118,7 @@ class Transformer:
                 stdout=sys.__stderr__.fileno() if sys.__stderr__ else None,
                 env={**os.environ, "PYTHONHASHSEED": "0"},  # or the order of a set would vary
             )
+        self._told.clear()
         self._connection.send_bytes(orjson.dumps(self._names))
         try:
             said = self._connection.recv_bytes() if self._connection.poll(START_S) else b""

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from eventstore import packing
+from eventstore.dictionaries import NO_DICTIONARIES, Dictionaries
 from eventstore.event import EventId
 from eventstore.formats import READERS
 from eventstore.ports import Stored
@@ -58,26 +59,34 @@ class Trial:
             examples.append(one)
 
 
-def trial(packs: Iterable[Stored], sample: int, candidate: Transformer) -> Trial:
+def trial(
+    packs: Iterable[Stored],
+    sample: int,
+    candidate: Transformer,
+    dictionaries: Dictionaries = NO_DICTIONARIES,
+) -> Trial:
     """The first `sample` events of these packs that aren't hidden."""
     found = Trial()
     for stored in packs:
-        for compared in _compared(stored, candidate):
+        for compared in _compared(stored, candidate, dictionaries):
             if sum(found.counts.values()) == sample:
                 return found
             found.add(compared)
     return found
 
 
-def _compared(stored: Stored, candidate: Transformer) -> Iterator[Compared]:
-    pack = packing.unpack(stored.body)
+def _compared(
+    stored: Stored, candidate: Transformer, dictionaries: Dictionaries
+) -> Iterator[Compared]:
+    pack = packing.unpack(stored.body, dictionaries)
     value = READERS[pack.format].value
-    then = candidate.run(stored.body, stored.sidecar, stored.hidden)
+    unseen = stored.hidden | pack.tombstones.keys()
+    then = candidate.run(stored.body, stored.sidecar, unseen, dictionaries)
     lines = zip(
         view.decode(stored.view, pack.count), view.decode(then.view, pack.count), strict=True
     )
     for index, ((sent, share), (now, new)) in enumerate(zip(pack.per_event(), lines, strict=True)):
-        if index in stored.hidden:
+        if index in unseen:
             continue
         as_sent = value(sent, share.context)
         yield Compared(

@@ -68,3 +68,15 @@ def merged(old: bytes, new: bytes, chosen: Collection[int], events: int) -> list
     for index in chosen:
         lines[index] = fresh[index]
     return lines
+
+
+def blanked(view: bytes, chosen: Collection[int], events: int) -> bytes:
+    """Without what is seen of the chosen events: no more than as how many."""
+    lines = decode(view, events)
+    for index in chosen:
+        line = lines[index]
+        if line[:1] in ONCE:
+            lines[index] = AS_SENT
+        elif line != DROPPED:
+            lines[index] = orjson.dumps([{} for _ in orjson.loads(line)])
+    return encode(lines)

@@ -15,13 +15,15 @@ from typing import Any
 import orjson
 
 from eventstore import engines, packing
+from eventstore.dictionaries import NO_DICTIONARIES, Dictionaries
+from eventstore.errors import EventErased
 from eventstore.event import (
     CountKey,
     EventId,
     text_of,
     window_start_s,
 )
-from eventstore.formats import READERS, Run
+from eventstore.formats import READERS
 from eventstore.ports import (
     Aggregates,
     DeadLetter,
@@ -33,6 +35,7 @@ from eventstore.ports import (
 )
 from eventstore.postprocessing import parquet
 from eventstore.processing import sidecar, view
+from eventstore.processing.reading import erased_by, fields_of
 from eventstore.query.envelope import envelope
 from eventstore.settings import Settings
 from eventstore.times import event_times, stated_times
@@ -62,11 +65,17 @@ class Event:
         return READERS[self.format].value(self.body, self.context)
 
 
-def events_of(stored: Stored) -> Iterator[list[Event]]:
-    """What has become of each of a pack's events, hidden ones too: one, none or several."""
-    pack = packing.unpack(stored.body)
+def events_of(
+    stored: Stored, dictionaries: Dictionaries = NO_DICTIONARIES
+) -> Iterator[list[Event]]:
+    """What has become of each of a pack's events, hidden ones too: one, several, or none, as of
+    those that were erased."""
+    pack = packing.unpack(stored.body, dictionaries)
     lines = view.decode(stored.view, pack.count)
     for index, ((body, share), line) in enumerate(zip(pack.per_event(), lines, strict=True)):
+        if index in pack.tombstones:
+            yield []
+            continue
         event = Event(
             EventId(stored.pack_id, index),
             pack.tags,
@@ -98,40 +107,50 @@ class Reader:
         self._store = store
         self._aggregates = aggregates
         self._settings = settings
+        self._dictionaries = Dictionaries(store.dictionary)
 
     def events(self) -> Iterator[Event]:
         """Every visible event, once: a client's retries, dead letters and what a transform has
         dropped are left out."""
         for stored in self._store.packs():
-            for index, events in enumerate(events_of(stored)):
+            for index, events in enumerate(events_of(stored, self._dictionaries)):
                 if index not in stored.hidden:
                     yield from events
 
     def event(self, event_id: EventId) -> Event | None:
-        """One event by its id, also a retry or a dead letter; None when there is none."""
+        """One event by its id, also a retry or a dead letter; None when there is none. Raises
+        EventErased."""
         stored = self._store.get(event_id.pack)
         if stored is None:
             return None
-        for events in islice(events_of(stored), event_id.index, event_id.index + 1):
+        _refuse_erased(packing.unpack(stored.body, self._dictionaries), event_id)
+        for events in islice(
+            events_of(stored, self._dictionaries), event_id.index, event_id.index + 1
+        ):
             return next((one for one in events if one.id == event_id), None)
         return None
 
     def enveloped(self) -> Iterator[tuple[Event, dict[str, Any]]]:
         """Every visible event, once, with its envelope."""
         for stored in self._store.packs():
-            pack, columns = packing.unpack(stored.body), sidecar.decode(stored.sidecar)
-            made = zip(pack.per_event(), events_of(stored), strict=True)
+            pack, columns = (
+                packing.unpack(stored.body, self._dictionaries),
+                sidecar.decode(stored.sidecar),
+            )
+            made = zip(pack.per_event(), events_of(stored, self._dictionaries), strict=True)
             for index, ((body, share), events) in enumerate(made):
-                if index not in stored.hidden:
+                if index not in stored.hidden and events:
                     said = envelope(pack, share, index, body, columns)
                     yield from ((one, said | {"id": str(one.id)}) for one in events)
 
     def envelope(self, event_id: EventId) -> dict[str, Any]:
-        """What is known of one event, as CloudEvents names it; {} when it is not stored."""
+        """What is known of one event, as CloudEvents names it; {} when it is not stored. Raises
+        EventErased."""
         stored = self._store.get(event_id.pack)
         if stored is None:
             return {}
-        pack, index = packing.unpack(stored.body), event_id.index
+        pack, index = packing.unpack(stored.body, self._dictionaries), event_id.index
+        _refuse_erased(pack, event_id)
         for body, share in islice(pack.per_event(), index, index + 1):
             said = envelope(pack, share, index, body, sidecar.decode(stored.sidecar))
             return said | {"id": str(event_id)}
@@ -179,13 +198,8 @@ class Reader:
         settings = self._settings
         total: Counter[CountKey] = Counter()
         for stored in self._store.packs():
-            pack = packing.unpack(stored.body)
-            read = READERS[pack.format]
-            fields = [
-                one
-                for context, block, lengths, count in pack.runs()
-                for one in read.fields(Run(block, count, lengths, context, pack.names))
-            ]
+            pack = packing.unpack(stored.body, self._dictionaries)
+            fields = fields_of(pack)
             received, sent = pack.moments()
             times = event_times(
                 stated_times([None if isinstance(one, str) else one.time for one in fields]),
@@ -193,9 +207,13 @@ class Reader:
                 sent,
                 late_max_s=settings.late_max_s,
                 early_max_s=settings.early_max_s,
-            ).tolist()
+            )
+            for index, left in pack.tombstones.items():
+                times[index] = left.time_ms
             seen = view.times(view.decode(stored.view, pack.count)) or [1] * pack.count
-            for index, (one, time_ms, often) in enumerate(zip(fields, times, seen, strict=True)):
+            for index, (one, time_ms, often) in enumerate(
+                zip(fields, times.tolist(), seen, strict=True)
+            ):
                 if index not in stored.hidden and not isinstance(one, str):
                     window = window_start_s(time_ms, settings.window_s)
                     total[CountKey(window, pack.tags.get("endpoint", ""), text_of(one.name))] += (
@@ -216,6 +234,12 @@ class Reader:
         """Lets go of files and connections."""
         self._queue.close()
         self._store.close()
+
+
+def _refuse_erased(pack: packing.Pack, event_id: EventId) -> None:
+    left = pack.tombstones.get(event_id.index)
+    if left is not None:
+        raise EventErased(f"{event_id} was {erased_by(left)}")
 
 
 def open_reader(data_url: str, settings: Settings | None = None) -> Reader:

@@ -1,10 +1,9 @@
 """Where is my event? The stages of a pack, or of one event: accepted → queued → leased → stored
-(or dead, or duplicate: sent before) → aggregated, each with its time, node and release.
+(or dead, or duplicate: sent before) → aggregated → erased, each with its time, node and release.
 
 Stages are pieced together from what the hops have noted. They never hold a payload.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,10 +11,12 @@ from typing import Any
 from uuid import UUID
 
 from eventstore import packing
+from eventstore.dictionaries import NO_DICTIONARIES, Dictionaries
 from eventstore.errors import PackCorrupt
 from eventstore.event import EventId
 from eventstore.ledger import DEAD, DUPLICATE, STORED, accepted_at_ms
 from eventstore.ports import (
+    ERASED,
     Aggregates,
     EventStore,
     Generation,
@@ -28,10 +29,6 @@ from eventstore.ports import (
 )
 from eventstore.processing import sidecar
 from eventstore.times import iso_time
-
-LEASED = "leased"
-# A dead letter's reason begins with its code; what follows may quote the event.
-CODE = re.compile(r"[A-Za-z_]{1,40}(?=:|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +64,7 @@ class Trace:
 
     def public(self) -> "Trace":
         """For whoever has the id: notes may quote events of others that share the pack."""
-        stages = (replace(one, note=_public_note(one)) for one in self.stages)
-        return replace(self, stages=tuple(stages))
+        return replace(self, stages=tuple(one.public() for one in self.stages))
 
 
 class Tracer:
@@ -78,6 +74,7 @@ class Tracer:
         self._queue = queue
         self._store = store
         self._aggregates = aggregates
+        self._dictionaries = Dictionaries(store.dictionary)
 
     def trace(self, pack_id: UUID, index: int | None = None) -> Trace | None:
         """None when no such pack or event is known."""
@@ -87,7 +84,13 @@ class Tracer:
         windows = noted.windows if noted else {}
         published = {start: self._aggregates.latest(start) for start in windows}
         return traced(
-            pack_id, index, waiting=waiting, noted=noted, stored=stored, published=published
+            pack_id,
+            index,
+            waiting=waiting,
+            noted=noted,
+            stored=stored,
+            published=published,
+            dictionaries=self._dictionaries,
         )
 
 
@@ -99,30 +102,50 @@ def traced(
     noted: Noted | None,
     stored: Stored | None,
     published: Mapping[int, Generation | None],
+    dictionaries: Dictionaries = NO_DICTIONARIES,
 ) -> Trace | None:
     """What all of them together say. published: the newest generation of the pack's windows."""
     way = noted.way if noted else waiting.way if waiting else None
     if way is None or (index is not None and index >= way.events):
         return None
-    body = stored.body if stored else waiting.body if waiting else b""
-    accepted = _accepted(pack_id, index, body)
+    pack = _read(stored.body if stored else waiting.body if waiting else b"", dictionaries)
+    accepted = _accepted(pack_id, index, pack)
     stages = [accepted, *_noted_stages(way, accepted)]
     if noted is not None:
         stages[-1] = _fate(stages[-1], index, noted, stored)
         if stages[-1].name == STORED and stored is not None:
             stages += _aggregated(_windows_of(index, noted, stored), published)
+    stages += _erased(index, pack)
     return Trace(pack_id, index, way.endpoint, way.events, tuple(stages))
 
 
-def _accepted(pack_id: UUID, index: int | None, body: bytes) -> Stage:
-    """From the pack itself; of one that can't be read, its id's time."""
+def _read(body: bytes, dictionaries: Dictionaries) -> packing.Pack | None:
     try:
-        pack = packing.unpack(body)
-        (share,) = islice((share for _, share in pack.per_event()), index or 0, (index or 0) + 1)
-    except (PackCorrupt, ValueError):
+        return packing.unpack(body, dictionaries)
+    except PackCorrupt:
+        return None
+
+
+def _accepted(pack_id: UUID, index: int | None, pack: packing.Pack | None) -> Stage:
+    """From the pack itself; of one that can't be read, its id's time."""
+    shares = (share for _, share in pack.per_event()) if pack else iter(())
+    share = next(islice(shares, index or 0, None), None)
+    if pack is None or share is None:
         return Stage("accepted", accepted_at_ms(pack_id))
     node, release = pack.tags.get("node", ""), pack.tags.get("release", "")
     return Stage("accepted", share.received_at_ms, node, release)
+
+
+def _erased(index: int | None, pack: packing.Pack | None) -> list[Stage]:
+    """When this event was erased, and by which certificate."""
+    left = pack.tombstones.get(index) if pack and index is not None else None
+    if pack is None or left is None:
+        return []
+    return [
+        Stage(ERASED, one.at_ms, note=f"certificate {one.certificate}")
+        for one in pack.erasures
+        if one.certificate == left.certificate
+    ]
 
 
 def _noted_stages(way: Way, accepted: Stage) -> list[Stage]:
@@ -168,12 +191,3 @@ def _aggregated(
         f"window {iso_time(one.window_start_s * 1000)} generation {one.generation}" for one in done
     )
     return [Stage("aggregated", last.published_at_ms, last.node, last.release, note)]
-
-
-def _public_note(stage: Stage) -> str:
-    if stage.name == LEASED:
-        return stage.note.partition(":")[0]  # "attempt 2", without what the first one died of
-    if stage.name == DEAD:
-        found = CODE.match(stage.note)
-        return found[0] if found else ""
-    return stage.note

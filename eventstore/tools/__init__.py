@@ -6,7 +6,18 @@ the store would. Data goes to stdout, and with --json it is JSON.
 
 from collections.abc import Mapping
 
-from eventstore.tools import create, dead, ledger, probe, show, trace, try_transform
+from eventstore.tools import (
+    create,
+    dead,
+    dictionary,
+    erase,
+    ledger,
+    probe,
+    show,
+    sweep,
+    trace,
+    try_transform,
+)
 from eventstore.tools.tool import Tool
 
 TOOLS: Mapping[str, Tool] = {
@@ -17,6 +28,9 @@ TOOLS: Mapping[str, Tool] = {
     "probe": probe.TOOL,
     "try": try_transform.TOOL,
     "create": create.TOOL,
+    "sweep": sweep.TOOL,
+    "erase": erase.TOOL,
+    "dictionary": dictionary.TOOL,
 }
 
 __all__ = ["TOOLS", "Tool"]

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from eventstore import settings
 from eventstore.errors import EventStoreError, SettingsError
@@ -21,9 +22,8 @@ def run_tool(argv: Sequence[str]) -> int:
     try:
         options = settings.load(Path(given.settings)) if given.settings else settings.Settings()
         if given.data:
-            options = dataclasses.replace(
-                options, data=given.data, queue="", store="", aggregates="", claims=""
-            )
+            none: dict[str, Any] = dict.fromkeys(settings.ENGINES, "")
+            options = dataclasses.replace(options, data=given.data, placement="auto", **none)
         return TOOLS[given.tool].run(given, options)
     except (EventStoreError, ValueError) as error:
         if given.json:

@@ -6,10 +6,13 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from uuid import UUID, uuid4
 
 from eventstore import engines
+from eventstore.ledger import MINUTE_MS
+from eventstore.ports import Queue
 from eventstore.query.trace import Tracer
 from eventstore.settings import Settings
 from eventstore.tools.tool import Tool, print_json
@@ -54,7 +57,7 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     queue, store = engines.open_queue(settings), engines.open_store(settings)
     try:
         tracer = Tracer(queue, store, engines.open_aggregates(settings))
-        through, waiting = _await(tracer, receipts, deadline_s)
+        through, waiting = _await(tracer, receipts, deadline_s, lambda: _may_hold_any(queue))
     finally:
         queue.close()
         store.close()
@@ -105,15 +108,21 @@ def _post(url: str, body: bytes) -> tuple[UUID, int] | None:
         return None
 
 
+def _may_hold_any(queue: Queue) -> bool:
+    """Whether a pack that is found nowhere may be there: a queue that remembers would find it."""
+    this_minute = time.time_ns() // 1_000_000 // MINUTE_MS
+    return queue.ledger(this_minute) is None and queue.depth().packs > 0
+
+
 def _await(
-    tracer: Tracer, receipts: list[Receipt], deadline_s: float
+    tracer: Tracer, receipts: list[Receipt], deadline_s: float, queue_may_hold: Callable[[], bool]
 ) -> tuple[Counter[int], set[int]]:
     """Number → how often it came out at the other end; and the numbers that still wait then."""
     through: Counter[int] = Counter()
     waiting = receipts
     on_their_way: set[int] = set()
     while waiting:
-        still = []
+        still, unknown = [], set()
         on_their_way.clear()
         for number, pack, index in waiting:
             trace = tracer.trace(pack, index)
@@ -124,6 +133,10 @@ def _await(
                 still.append((number, pack, index))
                 if state in WAITING:
                     on_their_way.add(number)
+                elif trace is None:
+                    unknown.add(number)
+        if unknown and queue_may_hold():
+            on_their_way |= unknown
         waiting = still
         if waiting and time.monotonic() >= deadline_s:
             break

@@ -3,6 +3,7 @@
 import argparse
 
 from eventstore import engines
+from eventstore.dictionaries import Dictionaries
 from eventstore.processing.transformer import Transformer
 from eventstore.processing.trial import DEAD, OUTCOMES, Trial, trial
 from eventstore.settings import Settings
@@ -28,7 +29,8 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     try:
         store = engines.open_store(settings)
         try:
-            found = trial(store.newest(), given.sample, candidate)
+            dictionaries = Dictionaries(store.dictionary)
+            found = trial(store.newest(), given.sample, candidate, dictionaries)
         finally:
             store.close()
     finally:

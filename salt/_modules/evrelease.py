@@ -31,6 +31,11 @@ def metrics():
     return _run("metrics")
 
 
+def desired():
+    """How many nodes there should be of each role, by the generations that say so."""
+    return _run("desired")
+
+
 def prefetch(release):
     """Fetch, verify and install a release, without starting it."""
     return _run("prefetch", release=release)
@@ -44,6 +49,11 @@ def activate(release):
 def rollback():
     """Swap to the last good release, without the registry."""
     return _run("rollback")
+
+
+def retire():
+    """Drain and serve no more: the node is about to go. Take it off the map first."""
+    return _run("retire")
 
 
 def prune(pinned=()):

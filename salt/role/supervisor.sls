@@ -7,4 +7,9 @@ evctl-role-supervisor:
     - makedirs: True
     - mode: '0644'
     - serializer: yaml
-    - dataset: {{ {'role': role, 'node': evctl.id, 'listen': listen} | json }}
+    - dataset: {{ {
+        'role': role,
+        'node': evctl.id,
+        'listen': listen,
+        'env': evctl.get('environment', {}),
+      } | json }}

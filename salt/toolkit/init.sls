@@ -29,5 +29,6 @@ evctl-toolkit-settings:
         'services': evctl.services,
         'keep': evctl.keep,
         'orders': evctl.get('orders'),
+        'environment': evctl.get('environment', {}),
       } | json }}
 {% endif %}

@@ -44,7 +44,7 @@ def write(folder: Path, raw: Any) -> Path:
 
 def test_the_repositorys_own() -> None:
     app = load_app(REPOSITORY / "evctl.yaml")
-    assert set(app.roles) == {"collector", "processor", "postprocessor"}
+    assert set(app.roles) == {"collector", "processor", "postprocessor", "autoscaler"}
     assert app.requirements is not None
     assert app.requirements.name == "eventstore.lock"
     assert app.roles["collector"].command[0] == "python"

@@ -44,6 +44,7 @@ def test_all_keys(tmp_path: Path) -> None:
     assert config.role is None
     assert (config.run, config.keep, config.lock_wait_s) == (Path("/tmp/x"), 0, 1.0)
     assert config.python == Path("/opt/python")
+    assert load_node(written(tmp_path, environment={"A": "b"})).environment == {"A": "b"}
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,10 @@ def test_all_keys(tmp_path: Path) -> None:
         ("keep", True),
         ("python", "python3"),
         ("lock_wait_s", 1e9),
+        ("environment", ["A"]),
+        ("environment", {"A": 1}),
+        ("environment", {"A=B": "c"}),
+        ("environment", {"A": "b\nc"}),
         ("colour", "green"),
     ],
 )

@@ -72,6 +72,19 @@ def test_what_is_wanted_is_asked_once_no_other_change_is_under_way(node: LoneNod
     assert node.answers() == two
 
 
+def test_a_node_that_retires_drains_and_nothing_brings_it_back(node: LoneNode) -> None:
+    (one,) = serving(node, "1.0.0")
+    assert node.done("desired") == {one: {}}, "this app says nothing of numbers"
+    retired = node.done("retire")
+    assert (retired["stopped"], retired["drained"]) == ([one], True)
+    assert node.running() == []
+    assert node.done("status")["current"] is None, "nor after a boot"
+    layout = node.engine.layout
+    told = json.loads((layout.root / "opt/evctl/told.json").read_text())
+    assert told["release"] is None, "nor when its master falls silent"
+    assert node.done("retire")["stopped"] == []
+
+
 def test_what_was_left_by_a_rollback_never_becomes_the_good_one(node: LoneNode) -> None:
     one, two = serving(node, "1.0.0", "1.1.0")
     node.done("rollback")

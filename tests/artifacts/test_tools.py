@@ -44,6 +44,14 @@ def test_it_runs_from_the_current_release_with_the_roles_settings(node: LoneNode
     assert said["settings"] == settings.read_text()
 
 
+def test_it_gets_the_variables_of_its_node(node: LoneNode) -> None:
+    node.configure(environment={"COLOUR": "dark green"})
+    try:
+        assert json.loads(ask(node)["out"])["environment"]["COLOUR"] == "dark green"
+    finally:
+        node.configure()
+
+
 def test_its_exit_code_is_passed_on(node: LoneNode) -> None:
     assert ask(node, "exit", "3")["exit"] == 3
 
@@ -57,7 +65,7 @@ def test_a_tool_that_nobody_offers(node: LoneNode) -> None:
 
 def test_one_that_does_not_end_is_killed(node: LoneNode) -> None:
     with pytest.raises(ToolStopped, match="did not end within"):
-        run_tool(node.layout, "n", "web", "ask", ["hang"], timeout_s=0.5)
+        run_tool(node.layout, "n", "web", "ask", ["hang"], variables={}, timeout_s=0.5)
 
 
 def test_one_that_says_too_much_is_killed(node: LoneNode) -> None:

@@ -9,17 +9,24 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from tests.aws.faults import Faults, error, halved, with_left
 
 WAIT_S = 60
-OBJECT_ACTIONS = {"GET": "s3:GetObject", "PUT": "s3:PutObject", "DELETE": "s3:DeleteObject"}
+# A POST begins or ends an upload in parts, which is a PUT to IAM.
+OBJECT_ACTIONS = {
+    "GET": "s3:GetObject",
+    "PUT": "s3:PutObject",
+    "POST": "s3:PutObject",
+    "DELETE": "s3:DeleteObject",
+}
 DROPPED = {"x-amz-crc32", "expect", "connection", "transfer-encoding", "content-length", "host"}
 
 
 class Proxy(ThreadingHTTPServer):
-    """actions: what IAM calls the requests that it has seen. faults: what it makes of them."""
+    """actions: what IAM calls the requests that it has seen; objects: those with objects in S3, and
+    below which prefix these are. faults: what it makes of them."""
 
     daemon_threads = True
 
@@ -27,6 +34,7 @@ class Proxy(ThreadingHTTPServer):
         self.faults = faults
         self.target = urlsplit(endpoint).netloc
         self.actions: set[str] = set()
+        self.objects: set[tuple[str, str]] = set()
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
@@ -49,15 +57,25 @@ def proxied(endpoint: str, faults: Faults | None = None) -> Iterator[Proxy]:
             thread.join()
 
 
-def action_of(method: str, path: str, target: str) -> str:
-    """Of a request; target: its header X-Amz-Target."""
+QUERIES = {"2011-01-01": "autoscaling", "2016-11-15": "ec2"}  # by the version that they name
+
+
+def action_of(method: str, path: str, target: str, body: bytes = b"") -> str:
+    """Of a request; target: its header X-Amz-Target; body: where some name their action."""
+    if body.startswith(b"Action="):
+        asked = dict(parse_qsl(body.decode()))
+        return f"{QUERIES[asked['Version']]}:{asked['Action']}"
     service, _, operation = target.partition(".")
     if service == "AmazonSQS":
         return f"sqs:{operation.removesuffix('Batch')}"
     if service.startswith("DynamoDB"):
         return f"dynamodb:{operation}"
-    is_object = urlsplit(path).path.strip("/").count("/") > 0
-    return OBJECT_ACTIONS[method] if is_object else "s3:ListBucket"
+    asked = urlsplit(path)
+    if asked.path.strip("/").count("/") == 0:
+        return "s3:ListBucket"
+    if method == "DELETE" and "uploadId=" in asked.query:
+        return "s3:AbortMultipartUpload"
+    return OBJECT_ACTIONS[method]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -73,9 +91,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: the tests' output is read by people."""
 
     def _forward(self) -> None:
-        action = action_of(self.command, self.path, self.headers.get("X-Amz-Target", ""))
-        self.server.actions.add(action)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        action = action_of(self.command, self.path, self.headers.get("X-Amz-Target", ""), body)
+        self.server.actions.add(action)
+        if action.startswith("s3:") and action != "s3:ListBucket":
+            self.server.objects.add((action, self.path.split("/")[2]))
         fault = self.server.faults.of(action) if self.server.faults else ""
         match fault:
             case "error" | "throttled":

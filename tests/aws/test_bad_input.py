@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,50 +83,6 @@ def test_no_credentials(kind: str, monkeypatch: pytest.MonkeyPatch):
     finally:
         session.cache_clear()
     assert "AWS_ACCESS_KEY_ID" in said
-
-
-class Refusing(BaseHTTPRequestHandler):
-    """Answers as AWS does to what the local engines never look at: keys, policies, clocks."""
-
-    protocol_version = "HTTP/1.1"
-    code, status = "", 400
-
-    def do_POST(self) -> None:
-        body = json.dumps({"__type": f"com.amazon#{self.code}", "message": "said\nso"}).encode()
-        self._say(body, "application/x-amz-json-1.0")
-
-    def do_GET(self) -> None:
-        body = f"<Error><Code>{self.code}</Code><Message>said so</Message></Error>".encode()
-        self._say(body, "application/xml")
-
-    def _say(self, body: bytes, kind: str) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_response(self.status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
-
-
-@pytest.fixture
-def refusing() -> Iterator[Callable[[str, int], str]]:
-    """An endpoint that answers everything with one error."""
-    servers: list[ThreadingHTTPServer] = []
-
-    def start(code: str, status: int) -> str:
-        handler = type("Handler", (Refusing,), {"code": code, "status": status})
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        return f"http://127.0.0.1:{server.server_address[1]}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any
 from uuid import UUID
 
 import pytest
+import zstandard
 
+from eventstore import packing
 from eventstore.backends.aws.calls import session
 from eventstore.backends.aws.create import create_table
 from eventstore.backends.aws.key_log import SPANS_KEPT
@@ -17,9 +22,13 @@ from eventstore.backends.aws.place import Place
 from eventstore.backends.aws.retries import Retries
 from eventstore.backends.aws.store import DynamoStore
 from eventstore.backends.aws.table import BLOB_BYTES_MAX, Item, Table
+from eventstore.dictionaries import Dictionaries
 from eventstore.errors import EngineUnavailable
 from eventstore.event import new_pack_id
-from eventstore.ports import DeadLetter, Enriched
+from eventstore.ports import ERASED, DeadLetter, Enriched, Rewritten, Trained
+from eventstore.processing.enrich import Rules, enrich
+from eventstore.settings import Settings
+from eventstore.tools.dispatch import run_tool
 from tests.aws.conftest import REGION
 from tests.contracts.test_event_store import A, EventStoreContract, OpenStore, enriched
 
@@ -51,11 +60,13 @@ def opened(place: Place) -> Iterator[Callable[..., DynamoStore]]:
         one.close()
 
 
-class TestDynamoStore(EventStoreContract):
+class DynamoStoreContract(EventStoreContract):
     @staticmethod
     def in_order(packs: list[Enriched]) -> list[UUID]:
         return sorted(one.pack_id for one in packs)
 
+
+class TestDynamoStore(DynamoStoreContract):
     @pytest.fixture
     def opened(self, opened: OpenStore) -> OpenStore:
         return opened
@@ -79,6 +90,117 @@ def test_what_is_too_large_for_an_item_is_divided(opened: Callable[..., DynamoSt
     assert list(opened().dead_letters()) == [letter]
     parts = [item for item in everything(place) if item["pk"]["S"].startswith("part#")]
     assert len(parts) == 2 * (1 + len(body) // BLOB_BYTES_MAX)
+
+
+def test_an_erasure_leaves_no_parts_and_is_ended_when_it_was_cut_short(
+    opened: Callable[..., DynamoStore], place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    """After each of its calls: what was, or what is left; then it is run again."""
+    large = bytes(range(256)) * 2000
+    pack = enriched([A])
+    letter = DeadLetter(pack.pack_id, 0, "format", "bad", large)
+    opened().put([replace(pack, body=large, dead=(letter,))])
+    gone = DeadLetter(pack.pack_id, 0, ERASED, "erased: it", b"")
+    for number in range(20):
+        left = number
+
+        def cut(done: Any) -> Any:
+            def call(*arguments: Any) -> Any:
+                nonlocal left
+                if left == 0:
+                    raise EngineUnavailable("cut short")
+                left -= 1
+                return done(*arguments)
+
+            return call
+
+        store = opened()
+        with monkeypatch.context() as patched:
+            for name in ("write", "put_if"):
+                patched.setattr(store._table, name, cut(getattr(store._table, name)))
+            was = store.get(pack.pack_id)
+            assert was is not None
+            assert was.body in (large, large[:-1])
+            try:
+                store.erase([Rewritten(pack.pack_id, [gone], was, large[:-1])])
+            except EngineUnavailable:
+                continue
+        break
+    else:
+        pytest.fail("an erasure never ends")
+    assert number == 4
+    now = opened().get(pack.pack_id)
+    assert now is not None
+    assert now.body == large[:-1]
+    assert list(opened().dead_letters()) == [gone]
+    parts = [item for item in everything(place) if item["pk"]["S"].startswith("part#")]
+    assert b"".join(item["blob"]["B"] for item in parts)[: len(large) - 1] == large[:-1]
+    assert len({item["sk"]["S"][:64] for item in parts}) == 1
+
+
+def test_what_is_replaced_while_it_is_read_is_read_anew(
+    opened: Callable[..., DynamoStore], place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    large = bytes(range(256)) * 2000
+    pack = enriched([A])
+    writer, reader = opened(), opened()
+    writer.put([replace(pack, body=large)])
+    was = writer.get(pack.pack_id)
+    read = reader._table._read
+
+    def late(keys: Any) -> Any:
+        with monkeypatch.context() as patched:
+            patched.setattr(reader._table, "_read", read)
+            writer.erase([Rewritten(pack.pack_id, [], was, b"left")])
+        monkeypatch.setattr(reader._table, "_read", read)
+        return read(keys)
+
+    monkeypatch.setattr(reader._table, "_read", late)
+    now = reader.get(pack.pack_id)
+    assert now is not None
+    assert now.body == b"left"
+
+
+def test_a_subject_is_erased_by_the_tool(
+    opened: Callable[..., DynamoStore],
+    place: Place,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    """With a dictionary, and a pack that is larger than an item."""
+    samples = [b'{"user":"u-%d","type":"click"}' % number for number in range(2000)]
+    dictionary = zstandard.train_dictionary(2048, samples)
+    store = opened()
+    store.put_dictionary(Trained(dictionary.dict_id(), "default", 1, dictionary.as_bytes()))
+    chance = Random(4)
+    theirs = b'{"user":"u-17","n":"%s"}' % chance.randbytes(BLOB_BYTES_MAX).hex().encode()
+    others = b'{"user":"u-18","n":"%s"}' % chance.randbytes(BLOB_BYTES_MAX).hex().encode()
+    pack_id = new_pack_id()
+    body = packing.pack(
+        pack_id,
+        {"endpoint": "/e"},
+        [packing.Share(2, pack_id.int >> 80)],
+        [b"\n".join([others, theirs])],
+        None,
+        dictionary=dictionary,
+    )
+    rules, known = Rules.of(Settings()), Dictionaries(store.dictionary)
+    store.put([enrich(pack_id, body, rules, None, known)])
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(json.dumps({"data": f"file://{tmp_path}/data", "store": place.url}))
+    asked = ["--field", "user", "--value", "u-17", "--request", "R-1", "--by", "dpo"]
+    assert run_tool(["erase", *asked, "--settings", str(settings), "--json", "--yes"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [(one["pack"], one["events"]) for one in said["packs"]] == [(str(pack_id), [1])]
+    stored = opened().get(pack_id)
+    assert stored is not None
+    assert packing.unpack(stored.body).events == [others, b""]
+    parts = [item for item in everything(place) if item["pk"]["S"].startswith("part#")]
+    assert {item["sk"]["S"][:64] for item in parts} == {hashlib.sha256(_blob(parts)).hexdigest()}
+
+
+def _blob(parts: list[Any]) -> bytes:
+    return b"".join(item["blob"]["B"] for item in parts)
 
 
 def test_a_put_that_was_cut_short_is_ended_by_the_next(
@@ -122,6 +244,22 @@ def test_a_put_that_was_cut_short_is_ended_by_the_next(
     assert len(list(store.dead_letters())) == 1
     looked = store.ledger(0, recount=True)
     assert looked.entries == looked.found
+
+
+def test_what_packs_add_to_a_window_is_one_item_a_put_and_the_later_counts(
+    opened: Callable[..., DynamoStore], place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    """The later: a put that was cut short is ended by a release that counts otherwise."""
+    packs = [enriched([A, A]) for _ in range(30)]
+    store = opened()
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_add", lambda _: None)
+        store.put(packs)
+    store.put([replace(pack, times_seen=[1, 0]) for pack in packs[:20]])
+    partials = store.partials(600)
+    assert (partials.counts, partials.packs) == ({A: 40}, 30)
+    items = [item["sk"]["S"] for item in everything(place) if item["pk"]["S"] == "window#600"]
+    assert len(items) == 3  # and the version
 
 
 def test_a_redelivery_writes_nothing_else(opened: Callable[..., DynamoStore], place: Place):

@@ -16,11 +16,14 @@ import pytest
 
 from eventstore.backends.aws import queue as queue_module
 from eventstore.backends.aws.aggregates import S3Aggregates
+from eventstore.backends.aws.bucket import Bucket
 from eventstore.backends.aws.calls import Calls
 from eventstore.backends.aws.create import create_bucket, create_queue, create_table
 from eventstore.backends.aws.place import Place
+from eventstore.backends.aws.placing import Placement
 from eventstore.backends.aws.queue import SqsQueue
 from eventstore.backends.aws.retries import Retries
+from eventstore.backends.aws.segments import Segments
 from eventstore.backends.aws.store import DynamoStore
 from eventstore.errors import EngineUnavailable
 from eventstore.event import new_pack_id
@@ -59,6 +62,7 @@ class Engines:
 
     urls: Callable[[str], tuple[Place, Place, Place]]
     seed: int
+    placement: Placement = "items"
 
     def queue(self) -> SqsQueue:
         return SqsQueue(
@@ -66,10 +70,18 @@ class Engines:
         )
 
     def store(self) -> DynamoStore:
-        return DynamoStore(self.urls("faulty")[1], hasty(self.seed + 1))
+        return self._store("faulty", hasty(self.seed + 1))
+
+    def reader(self) -> DynamoStore:
+        return self._store("direct", patient())
 
     def aggregates(self) -> S3Aggregates:
         return S3Aggregates(self.urls("faulty")[2], hasty(self.seed + 2))
+
+    def _store(self, way: str, retries: Retries) -> DynamoStore:
+        _, table, bucket = self.urls(way)
+        segments = Segments(Bucket(replace(bucket, path="segments"), retries))
+        return DynamoStore(table, retries, segments=segments, placement=self.placement)
 
 
 @contextlib.contextmanager
@@ -146,21 +158,23 @@ def visible(store: DynamoStore) -> Counter[str]:
     return found
 
 
-@pytest.mark.parametrize("seed", [1])
+@pytest.mark.parametrize("placement", ["items", "segments"])
 def test_nothing_is_lost_and_nothing_is_there_twice(
-    seed: int, sqs: str, dynamodb: str, s3: str, new_name: Callable[[str], str]
+    placement: Placement, sqs: str, dynamodb: str, s3: str, new_name: Callable[[str], str]
 ):
+    seed = 1
     faults = [Faults(seed, 0.4), Faults(seed, 0.15), Faults(seed, 0.2)]
     names = [new_name("packs"), new_name("events"), new_name("windows")]
     with engines((sqs, dynamodb, s3), names, seed, faults) as made:
-        queue_place, table_place, bucket_place = made.urls("direct")
+        made.placement = placement
+        queue_place, _, bucket_place = made.urls("direct")
         looking = SqsQueue(queue_place, packs_max=1000, retries=patient(), long_poll_s=0)
         queue, store = opened(made.queue), opened(made.store)
         acknowledged = send(queue)
         process(queue, store, lambda: looking.depth().packs == 0)
         aggregates = opened(made.aggregates)
         postprocessor = Postprocessor(store, aggregates, Settings())
-        there = DynamoStore(table_place, patient())
+        there = made.reader()
         deadline = time.monotonic() + WAIT_S
         while there.changed_windows(1):
             assert time.monotonic() < deadline

@@ -8,6 +8,7 @@ import json
 import random
 import shutil
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,12 +18,14 @@ from typing import Any
 
 import pytest
 
+from cli.aws.bill import bill_of
 from eventstore import settings
 from eventstore.engines import open_queue
 from eventstore.event import new_pack_id
 from eventstore.ports import Packed
 from eventstore.query.read import open_reader
 from eventstore.tools.dispatch import run_tool
+from scaling.prices import load
 from tests.aws.conftest import REGION
 from tests.aws.proxy import Proxy, proxied
 from tests.eventstore.conftest import Node, _post, _until
@@ -45,6 +48,8 @@ def urls(sqs: str, dynamodb: str, s3: str, new_name: Callable[[str], str], tmp_p
             "store": f"dynamodb://{names['events']}{ends['dynamodb']}",
             "aggregates": f"s3://{names['windows']}/shop{ends['s3']}",
             "claims": f"s3://{names['windows']}/claims{ends['s3']}",
+            "segments": f"s3://{names['windows']}/segments{ends['s3']}",
+            "placement": "segments",
         }
 
     file = tmp_path / "environment.yaml"
@@ -66,9 +71,23 @@ def node() -> Iterator[Node]:
         shutil.rmtree(root)
 
 
-def policy(role: str) -> set[str]:
-    document = json.loads((POLICIES / f"{role}.json").read_text())
-    return {action for one in document["Statement"] for action in one["Action"]}
+PREFIXES = {"AGGREGATES": "shop", "CLAIMS": "claims", "SEGMENTS": "segments"}
+ABORT = "s3:AbortMultipartUpload"  # seen when an upload fails: tests/aws/test_s3.py
+
+
+def policy(role: str) -> tuple[set[str], set[tuple[str, str]]]:
+    """Its actions; those with objects in S3, and below which prefix."""
+    statements = json.loads((POLICIES / f"{role}.json").read_text())["Statement"]
+    actions = {action for one in statements for action in one["Action"]}
+    objects = {
+        (action, PREFIXES[one["Resource"].split("/")[1]])
+        for one in statements
+        if one["Resource"].startswith("arn:aws:s3:::BUCKET/")
+        for action in one["Action"]
+    }
+    may_put = {prefix for action, prefix in objects if action == "s3:PutObject"}
+    assert {prefix for action, prefix in objects if action == ABORT} == may_put
+    return actions - {ABORT}, {one for one in objects if one[0] != ABORT}
 
 
 def test_events_go_all_the_way_and_each_role_does_what_its_policy_says(
@@ -93,17 +112,18 @@ def test_events_go_all_the_way_and_each_role_does_what_its_policy_says(
                 "poll_s": 0.05,
                 "publish_s": 0.1,
                 "generations_kept": 2,
+                "segment_linger_s": 0.1,
             }
             node.start(role)
         _all_the_way(node, direct)
+        _check_bill(node)
         for generation in node.generations:
             generation.terminate()
         assert [one.wait(WAIT_S) for one in node.generations] == [0, 0, 0]
-        needed = {
-            role: sorted(set().union(*(one.actions for one in proxies)))
-            for role, proxies in seen.items()
-        }
-        assert needed == {role: sorted(policy(role)) for role in seen}
+        for role, through in seen.items():
+            actions, objects = policy(role)
+            assert set().union(*(one.actions for one in through)) == actions, role
+            assert set().union(*(one.objects for one in through)) == objects, role
 
 
 def _all_the_way(node: Node, direct: dict[str, str]) -> None:
@@ -125,10 +145,13 @@ def _all_the_way(node: Node, direct: dict[str, str]) -> None:
     _until(_aggregated(port, receipt), WAIT_S)
     queue = open_queue(options)
     poison = (b"no pack at all", b"no pack" * (1 << 18))
-    queue.put([Packed(new_pack_id(), body, "/e", 1) for body in poison])
+    packs = [Packed(new_pack_id(), body, "/e", 1) for body in poison]
+    queue.put(packs)
     queue.close()
     _until(lambda: len(list(reader.dead_letters())) == 2 and reader.drained(), WAIT_S)
     assert {one.body for one in reader.dead_letters()} == set(poison)
+    for pack in packs:
+        assert _receipt(port, str(pack.pack_id))["state"] == "dead"
     events = list(reader.events())
     assert len(events) == 21
     assert [one.value["note"] for one in events if one.value["type"] == "b"] == [large]
@@ -136,20 +159,38 @@ def _all_the_way(node: Node, direct: dict[str, str]) -> None:
     # What is asked on a processor's node, as `evctl events` does.
     (processor,) = node.root.glob("processor-*.yaml")
     assert run_tool(["trace", receipt["pack"], "--settings", str(processor)]) == 0
+    assert run_tool(["show", str(events[0].id), "--settings", str(processor)]) == 0
     assert run_tool(["ledger", "--settings", str(processor)]) == 1
     reader.close()
 
 
+def _check_bill(node: Node) -> None:
+    """What the roles say at /metrics that they have consumed, priced."""
+    pages = {
+        f"node-{number}": {"r": generation.ask("/metrics")[1]}
+        for number, generation in enumerate(node.generations)
+    }
+    made = bill_of(pages, time.time(), 3600, load())
+    assert all(line.amount > 0 for line in made.lines)
+    assert set(made.by_role) == {"collector", "processor", "postprocessor"}
+    assert all(usd > 0 for usd in made.by_role.values())
+    assert made.events == 10 + 10 + 20 + 1
+
+
 def _aggregated(port: int, receipt: dict[str, Any]) -> Callable[[], bool]:
     """Until it was stored a pack is unknown: SQS finds no message by its id."""
-    url = f"http://127.0.0.1:{port}/receipt/{receipt['pack']}"
 
     def look() -> bool:
         try:
-            with urllib.request.urlopen(url, timeout=WAIT_S) as answer:
-                return bool(json.loads(answer.read())["state"] == "aggregated")
+            return bool(_receipt(port, receipt["pack"])["state"] == "aggregated")
         except urllib.error.HTTPError as error:
             assert error.code == 404
             return False
 
     return look
+
+
+def _receipt(port: int, pack_id: str) -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/receipt/{pack_id}") as answer:
+        found: dict[str, Any] = json.loads(answer.read())
+        return found

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from eventstore.backends.aws import queue as queue_module
 from eventstore.backends.aws.bucket import Bucket
 from eventstore.backends.aws.calls import session
 from eventstore.backends.aws.create import create_bucket, create_queue
@@ -98,6 +99,26 @@ def test_a_pack_that_fits_no_message_is_claimed_from_the_bucket(
     queue.ack(list(leases.values()))
     assert queue.depth().packs == 0
     assert bucket.keys("") == [f"{large.pack_id}.pack"]  # its lifecycle takes it, never we
+
+
+def test_nothing_is_claimed_near_the_cap_of_what_may_be_leased_and_that_is_said(
+    opened: OpenSqs, place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(queue_module, "IN_FLIGHT_MAX", 3)
+    now_s = 0.0
+    queue = SqsQueue(place, packs_max=10, retries=retries(), long_poll_s=0, clock=lambda: now_s)
+    queue.put([pack_of(b"body")] * 6)
+    leases = queue.claim(4, 60)
+    assert len(queue.claim(1, 60)) == 1  # the count is not old yet
+    now_s = queue_module.IN_FLIGHT_S + 1
+    for _ in range(2):
+        with pytest.raises(EngineUnavailable, match="5 packs are leased, and SQS gives no more"):
+            queue.claim(1, 60)
+    assert queue.depth().gauges()["ev_queue_leased"] == 5
+    queue.ack(leases)
+    now_s *= 2.5
+    assert len(queue.claim(10, 60)) == 1
+    queue.close()
 
 
 def test_what_is_no_pack_goes_to_the_dead_letter_queue(opened: OpenSqs, place: Place):

@@ -1,5 +1,6 @@
 """The contract of the port EventStore. An engine inherits it and says how it is opened."""
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,9 +11,19 @@ import numpy as np
 import pytest
 
 from eventstore.backends.embedded.store import EmbeddedStore
+from eventstore.errors import EngineUnavailable, EventStoreError
 from eventstore.event import CountKey, new_pack_id
 from eventstore.ledger import DEAD, FATES, NOTHING, STORED, Entries, Tally, fates, minute_of, tally
-from eventstore.ports import DeadLetter, Enriched, EventStore, Stage, Way
+from eventstore.ports import (
+    ERASED,
+    DeadLetter,
+    Enriched,
+    EventStore,
+    Rewritten,
+    Stage,
+    Trained,
+    Way,
+)
 from eventstore.processing.identity import keys_of
 
 OpenStore = Callable[[], EventStore]
@@ -289,6 +300,85 @@ class EventStoreContract:
         store.put([pack])
         assert list(store.dead_letters()) == []
 
+    def test_what_is_left_takes_the_place_of_a_pack_and_its_letters(self, opened: OpenStore):
+        """And nothing else changes: not what is counted, hidden, known as a retry, or noted."""
+        store = opened()
+        store.put([enriched([A], ["x"])])
+        pack = enriched([A, A, B, A], ["x", "y", None, None])
+        letters = [DeadLetter(pack.pack_id, index, "format", "bad: u-17", b"{") for index in (1, 3)]
+        notes = (Stage("leased", 1, note="attempt 2: no: u-17"), Stage("stored", 2))
+        store.put([replace(pack, dead=letters)], {pack.pack_id: Way("/e", 4, notes)})
+        was = store.get(pack.pack_id)
+        before = (store.ledger(0, recount=True), store.partials(600), store.changed_windows(9))
+        assert was is not None
+        gone = DeadLetter(pack.pack_id, 3, ERASED, "erased: it", b"")
+        left = Rewritten(
+            pack.pack_id, [gone, replace(gone, index=2)], was, b"left", b"of it", b"all"
+        )
+        assert store.erase([left]) == frozenset()
+        now = opened().get(pack.pack_id)
+        assert now == replace(was, body=b"left", sidecar=b"of it", view=b"all")
+        assert list(store.dead_letters()) == [letters[0], gone]
+        assert (store.ledger(0, recount=True), store.partials(600), store.changed_windows(9)) == (
+            before
+        )
+        noted = store.noted(pack.pack_id)
+        assert noted is not None
+        assert [one.note for one in noted.way.stages] == ["attempt 2", ""]
+        store.put([replace(pack, dead=letters)])  # a redelivery
+        assert store.get(pack.pack_id) == now
+        assert store.put([enriched([A], ["y"])]) == 1
+        assert store.erase([replace(left, was=now)]) == frozenset()
+        assert store.get(pack.pack_id) == now
+
+    def test_what_has_changed_meanwhile_is_not_erased(self, store: EventStore):
+        pack = enriched([A, A])
+        letters = [DeadLetter(pack.pack_id, index, "transform", "no", b"{}") for index in (0, 1)]
+        store.put([replace(pack, dead=letters)])
+        was = store.get(pack.pack_id)
+        assert was is not None
+        assert store.revive(replace(pack, dead=[]), {0}, was)
+        now, unknown = store.get(pack.pack_id), new_pack_id()
+        gone = [DeadLetter(pack.pack_id, 1, ERASED, "erased: it", b"")]
+        changed = store.erase(
+            [
+                Rewritten(pack.pack_id, gone, was, b"left"),
+                Rewritten(unknown, [], replace(was, pack_id=unknown), b"left"),
+            ]
+        )
+        assert changed == {pack.pack_id, unknown}
+        assert store.get(pack.pack_id) == now
+        assert store.get(unknown) is None
+        assert list(store.dead_letters()) == letters[1:]
+
+    def test_a_whole_dead_pack_is_erased_and_stays_so(self, store: EventStore):
+        pack_id = new_pack_id()
+        letter = DeadLetter(pack_id, None, "pack", "no: u-17", b"body")
+        way = Way("/e", 3, (Stage("dead", 5, note="no: u-17"),))
+        store.put_dead([letter], {pack_id: way})
+        left = replace(letter, stage=ERASED, reason="erased: it", body=b"left")
+        assert store.erase([Rewritten(pack_id, [left])]) == frozenset()
+        store.put_dead([letter], {pack_id: way})
+        assert list(store.dead_letters()) == list(store.dead_letters(left.fingerprint)) == [left]
+        noted = store.noted(pack_id)
+        assert noted is not None
+        assert [one.note for one in noted.way.stages] == ["no"]
+        looked = store.ledger(0, recount=True)
+        assert by_fate(looked.entries) == by_fate(looked.found) == {DEAD: tally(pack_id, 3)}
+
+    def test_dictionaries_are_kept_and_never_change(self, opened: OpenStore):
+        store = opened()
+        assert store.dictionary(7) is None
+        assert list(store.dictionaries()) == []
+        later, first = Trained(4_000_000_000, "b", 2, b"x" * 112_640), Trained(7, "a", 1, b"first")
+        for one in (later, first, replace(first, at_ms=9)):
+            store.put_dictionary(one)
+        assert list(opened().dictionaries()) == [first, later]
+        assert opened().dictionary(later.dictionary_id) == later.data
+        with pytest.raises(EventStoreError, match="dictionary 7 is another one"):
+            store.put_dictionary(replace(first, data=b"other"))
+        assert store.dictionary(7) == b"first"
+
     def test_an_unknown_window_is_empty(self, store: EventStore):
         assert store.partials(0).version == 0
 
@@ -305,3 +395,32 @@ class TestEmbeddedStore(EventStoreContract):
         yield open_one
         for one in stores:
             one.close()
+
+
+def test_erased_bytes_are_in_no_file_and_no_log(tmp_path: Path):
+    store = EmbeddedStore(tmp_path / "store.sqlite")
+    marks = [f"mark-{number}-".encode() * 9000 for number in range(3)]
+    pack, dead = enriched([A]), new_pack_id()
+    store.put([replace(pack, body=marks[0], sidecar=marks[1])])
+    letter = DeadLetter(dead, None, "pack", "no", marks[2])
+    store.put_dead([letter], {dead: Way("/e", 1)})
+    was = store.get(pack.pack_id)
+    left = replace(letter, body=b"left")
+    store.erase([Rewritten(pack.pack_id, [], was, b"left"), Rewritten(dead, [left])])
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    store.close()
+    assert b"left" in kept
+    assert not any(mark[:7] in kept for mark in marks)
+
+
+def test_a_log_that_others_keep_reading_is_told(tmp_path: Path):
+    store = EmbeddedStore(tmp_path / "store.sqlite", busy_s=0.05)
+    store.put([enriched([A])])
+    other = sqlite3.connect(tmp_path / "store.sqlite", isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM packs").fetchone()
+    with pytest.raises(EngineUnavailable, match="others kept reading"):
+        store.erase([])
+    other.close()
+    assert store.erase([]) == frozenset()
+    store.close()

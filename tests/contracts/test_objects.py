@@ -24,7 +24,8 @@ from artifacts.objects import (
     StoreUnreachable,
     open_objects,
 )
-from tests import s3server
+from cli.lab.engines import servers
+from tests.serving import serving
 
 REPOSITORY = Path(__file__).parent.parent.parent
 RACERS = 8
@@ -36,7 +37,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="not run: needs root")
 
 @pytest.fixture(scope="session")
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with s3server.running(tmp_path_factory.mktemp("s3server") / "log") as endpoint:
+    with serving(servers.s3, tmp_path_factory.mktemp("s3server")) as endpoint:
         boto3.client(
             "s3",
             endpoint_url=endpoint,

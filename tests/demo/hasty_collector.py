@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,14 @@ def make(options: settings.Settings, process: service.Process) -> service.Role:
     def open_queue() -> Any:
         return HastyQueue(engines.open_queue(options))
 
-    return Collector(options, open_queue, None, node=process.node, release=process.release)
+    return Collector(
+        options,
+        open_queue,
+        partial(engines.open_store, options),
+        None,
+        node=process.node,
+        release=process.release,
+    )
 
 
 if __name__ == "__main__":

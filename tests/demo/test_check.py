@@ -37,8 +37,15 @@ class Taken:
     data: Path
 
     @property
-    def url(self) -> str:
-        return f"file://{self.data}"
+    def settings(self) -> Settings:
+        return Settings(data=f"file://{self.data}")
+
+    @property
+    def file(self) -> Path:
+        """The same as the checker's program takes it."""
+        path = self.data.with_suffix(".settings")
+        path.write_text(f"data: {self.settings.data}\n")
+        return path
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +69,7 @@ def taken(original: Taken, tmp_path: Path) -> Taken:
 
 def process(taken: Taken, kind: Callable[..., Processor] = Processor) -> None:
     """Stores and aggregates everything that waits, with one kind of processor."""
-    settings = Settings(data=taken.url)
+    settings = taken.settings
     queue, store = engines.open_queue(settings), engines.open_store(settings)
     processor = kind(queue, store, settings)
     for _ in range(10_000):
@@ -80,13 +87,13 @@ def faults(found: Check) -> dict[str, int]:
 
 def test_an_honest_run_passes(taken: Taken, capsys: pytest.CaptureFixture[str]) -> None:
     process(taken)
-    found = check(taken.ledger, taken.url)
+    found = check(taken.ledger, taken.settings)
     acked = sum(one.count for one in read_requests(taken.ledger) if one.acked)
     assert faults(found) == {}
     assert found.good
     assert found.acked == found.stored == acked > 400
     assert found.windows > 0
-    assert main(["--ledger", str(taken.ledger), "--data", taken.url, "--wait", "5"]) == 0
+    assert main(["--ledger", str(taken.ledger), "--settings", str(taken.file), "--wait", "5"]) == 0
     assert json.loads(capsys.readouterr().out)["good"] is True
 
 
@@ -97,7 +104,7 @@ def test_a_redelivered_pack_is_no_duplicate(taken: Taken) -> None:
             super()._put(ready)
 
     process(taken, Redelivered)
-    assert check(taken.ledger, taken.url).good
+    assert check(taken.ledger, taken.settings).good
 
 
 def test_a_dropped_pack_is_a_loss(taken: Taken, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,10 +120,10 @@ def test_a_dropped_pack_is_a_loss(taken: Taken, capsys: pytest.CaptureFixture[st
             super()._put(ready)
 
     process(taken, Dropping)
-    found = check(taken.ledger, taken.url)
+    found = check(taken.ledger, taken.settings)
     assert faults(found) == {"lost": len(dropped[0].keys)}
     assert found.stored == found.acked - found.lost
-    assert main(["--ledger", str(taken.ledger), "--data", taken.url]) == 1
+    assert main(["--ledger", str(taken.ledger), "--settings", str(taken.file)]) == 1
     assert json.loads(capsys.readouterr().out)["examples"]["lost"]
 
 
@@ -126,7 +133,7 @@ def test_a_pack_that_vanishes_after_it_was_counted_shows_in_the_aggregates_too(
     process(taken)
     with sqlite3.connect(taken.data / "store.sqlite") as database:
         database.execute("DELETE FROM packs WHERE seq = (SELECT max(seq) FROM packs)")
-    found = check(taken.ledger, taken.url)
+    found = check(taken.ledger, taken.settings)
     assert faults(found).keys() == {"lost", "mismatches"}
 
 
@@ -149,7 +156,7 @@ def test_a_pack_stored_twice_under_another_key_is_duplicated(taken: Taken) -> No
             super()._put(ready)
 
     process(taken, Forgetful)
-    found = check(taken.ledger, taken.url)
+    found = check(taken.ledger, taken.settings)
     assert faults(found) == {"duplicated": len(twice[0].keys)}
 
 
@@ -162,7 +169,7 @@ def test_the_clients_own_ids_hide_a_pack_stored_twice(taken: Taken) -> None:
             )
 
     process(taken, Twice)
-    assert check(taken.ledger, taken.url).good
+    assert check(taken.ledger, taken.settings).good
 
 
 def test_an_event_that_nobody_sent_is_a_phantom(
@@ -173,7 +180,7 @@ def test_an_event_that_nobody_sent_is_a_phantom(
         serving.stop()
     process(taken)
     others = sum(one.count for one in read_requests(tmp_path / "other"))
-    assert faults(check(taken.ledger, taken.url)) == {"phantom": others}
+    assert faults(check(taken.ledger, taken.settings)) == {"phantom": others}
 
 
 def test_the_events_of_a_rollouts_probe_are_its_own(taken: Taken, collector: Any) -> None:
@@ -182,7 +189,7 @@ def test_the_events_of_a_rollouts_probe_are_its_own(taken: Taken, collector: Any
         serving.stop()
     assert len(receipts) == 5
     process(taken)
-    assert faults(check(taken.ledger, taken.url)) == {}
+    assert faults(check(taken.ledger, taken.settings)) == {}
 
 
 def test_an_event_whose_bytes_changed_is_lost_and_what_is_there_a_phantom(taken: Taken) -> None:
@@ -200,7 +207,7 @@ def test_an_event_whose_bytes_changed_is_lost_and_what_is_there_a_phantom(taken:
             return dataclasses.replace(enriched, body=body)
 
     process(taken, Careless)
-    assert faults(check(taken.ledger, taken.url)) == {"lost": 1, "phantom": 1}
+    assert faults(check(taken.ledger, taken.settings)) == {"lost": 1, "phantom": 1}
 
 
 def test_wrong_aggregates_are_mismatches(taken: Taken) -> None:
@@ -208,9 +215,9 @@ def test_wrong_aggregates_are_mismatches(taken: Taken) -> None:
     with sqlite3.connect(taken.data / "store.sqlite") as database:
         database.execute("DELETE FROM partials WHERE pack_id = (SELECT max(id) FROM packs)")
         database.execute("UPDATE windows SET version = version + 1")
-    settings = Settings(data=taken.url)
+    settings = taken.settings
     Postprocessor(engines.open_store(settings), engines.open_aggregates(settings), settings).step()
-    assert faults(check(taken.ledger, taken.url)).keys() == {"mismatches"}
+    assert faults(check(taken.ledger, taken.settings)).keys() == {"mismatches"}
 
 
 @pytest.mark.parametrize("honest", [True, False])
@@ -223,7 +230,7 @@ def test_an_ack_before_the_commit_is_a_loss_once_the_collector_is_killed(
         assert load(serving.url, taken.ledger, requests=100).returncode == 0
         serving.kill()
     process(taken)
-    found = check(taken.ledger, taken.url)
+    found = check(taken.ledger, taken.settings)
     assert found.acked > 100
     if honest:
         assert faults(found) == {}
@@ -233,9 +240,9 @@ def test_an_ack_before_the_commit_is_a_loss_once_the_collector_is_killed(
 
 def test_what_still_waits_is_said(taken: Taken) -> None:
     with pytest.raises(NotDrainedError, match=r"[1-9]\d* packs wait"):
-        wait_until_drained(taken.url, 0.1)
+        wait_until_drained(taken.settings, 0.1)
     process(taken)
-    assert wait_until_drained(taken.url, 5) < 5
+    assert wait_until_drained(taken.settings, 5) < 5
 
 
 def test_a_store_that_cannot_be_read_is_no_pass(taken: Taken) -> None:
@@ -243,7 +250,7 @@ def test_a_store_that_cannot_be_read_is_no_pass(taken: Taken) -> None:
     with sqlite3.connect(taken.data / "store.sqlite") as database:
         database.execute("UPDATE packs SET body = x'00'")
     done = subprocess.run(
-        [sys.executable, "-m", "demo.check", "--ledger", taken.ledger, "--data", taken.url],
+        [sys.executable, "-m", "demo.check", "--ledger", taken.ledger, "--settings", taken.file],
         capture_output=True,
         text=True,
         timeout=60,

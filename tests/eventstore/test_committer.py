@@ -38,7 +38,7 @@ class HeldQueue:
 
 def committer_over(queue: Any, **bounds: int) -> Committer:
     defaults = {"requests_max": 100, "bytes_max": 10_000, "pack_bytes_max": 1000, "late_s": 60}
-    committer = Committer(queue, TAGS, **{**defaults, **bounds})
+    committer = Committer(queue, TAGS, lambda _: None, **{**defaults, **bounds})
     committer.start()
     return committer
 

@@ -6,12 +6,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import zstandard
 
 from eventstore import packing
 from eventstore.backends.embedded.queue import EmbeddedQueue
 from eventstore.collector import outlet as module
 from eventstore.collector.outlet import Direct, Spooling
 from eventstore.collector.spool import Spool
+from eventstore.dictionaries import Dictionaries
 from eventstore.errors import EngineUnavailable, QueueFull
 from eventstore.event import new_pack_id
 from eventstore.ports import Packed, Queue
@@ -217,3 +219,39 @@ def test_what_was_spooled_is_counted_as_accepted(spooling: Any, queue: Broken, u
     until(lambda: outlet.gauges()["ev_spool_bytes"] == 0)
     entries = queue.queue.ledger(0).entries
     assert {(key.endpoint, one.events) for key, one in entries.items()} == {("/e", 2), ("", 0)}
+
+
+def test_spooled_packs_with_a_dictionary_are_counted_when_it_is_found(
+    tmp_path: Path, queue: Broken, monkeypatch: pytest.MonkeyPatch, until: Callable[..., None]
+):
+    """An earlier generation has spooled them. Meanwhile what comes goes into the queue."""
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    samples = [b'{"id":"%d","page":"/p/%d"}' % (n, n % 7) for n in range(2000)]
+    dictionary, asked = zstandard.train_dictionary(4096, samples), 0
+    away = True
+
+    def find(_: int) -> bytes:
+        nonlocal asked
+        asked += 1
+        if away:
+            raise EngineUnavailable("the store is away")
+        return dictionary.as_bytes()
+
+    pack_id = new_pack_id()
+    share = packing.Share(2, 1)
+    body = packing.pack(
+        pack_id, {"endpoint": "/in"}, [share], [b"{}\n{}"], None, dictionary=dictionary
+    )
+    spool = Spool(tmp_path / "spool", LARGE)
+    spool.append([(pack_id, body)])
+    spool.hand_over()
+    spooling = Spooling(lambda: queue, Spool(tmp_path / "spool", LARGE), Dictionaries(find))  # type: ignore[arg-type,return-value]
+    spooling.start()
+    until(lambda: asked >= 2)
+    assert spooling.notice() == ""
+    away = False
+    until(lambda: queue.queue.find(pack_id) is not None)
+    spooling.close()
+    found = queue.queue.find(pack_id)
+    assert found is not None
+    assert (found.way.endpoint, found.way.events) == ("/in", 2)

@@ -4,11 +4,13 @@ import zlib
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import packing
-from eventstore.errors import PackCorrupt
+from eventstore.dictionaries import Dictionaries
+from eventstore.errors import DictionaryMissing, PackCorrupt
 from eventstore.event import new_pack_id
 
 TAGS = {"endpoint": "/v1/events", "source": "web"}
@@ -66,20 +68,56 @@ def test_every_damaged_byte_and_every_cut_is_noticed():
     ],
 )
 def test_a_header_that_lies_is_noticed(header: bytes):
-    good = one_pack()
-    size = packing.PREFIX.unpack_from(good)[4]
-    rest = header + good[packing.PREFIX.size + size :]
-    crc = zlib.crc32(rest)
-    prefix = packing.PREFIX.pack(packing.MAGIC, packing.VERSION, 0, 0, len(header), crc)
-    with pytest.raises(PackCorrupt):
+    frame = zstandard.ZstdCompressor().compress
+    for version, rest in ((2, header + frame(b"{}\n{}")), (3, frame(header + b"{}\n{}"))):
+        crc = zlib.crc32(rest)
+        prefix = packing.PREFIX.pack(packing.MAGIC, version, 0, 0, len(header), crc)
+        with pytest.raises(PackCorrupt):
+            packing.unpack(prefix + rest)
+
+
+def test_a_frame_that_does_not_say_how_much_it_holds_is_not_unpacked():
+    rest = zstandard.ZstdCompressor(write_content_size=False).compress(b"{}" + bytes(1000))
+    prefix = packing.PREFIX.pack(packing.MAGIC, 3, 0, 0, 2, zlib.crc32(rest))
+    with pytest.raises(PackCorrupt, match="more than a header"):
         packing.unpack(prefix + rest)
+
+
+def test_what_is_compressed_with_a_dictionary_needs_it():
+    samples = [b'{"id":"%d","type":"click","page":"/p/%d"}' % (n, n % 7) for n in range(2000)]
+    dictionary = zstandard.train_dictionary(4096, samples)
+    asked: list[int] = []
+
+    def find(dictionary_id: int) -> bytes:
+        asked.append(dictionary_id)
+        return dictionary.as_bytes()
+
+    blocks = [b"\n".join(samples[:10])]
+    small, large = (
+        packing.pack(new_pack_id(), TAGS, [packing.Share(10, 1)], blocks, None, dictionary=one)
+        for one in (dictionary, None)
+    )
+    assert len(small) < len(large)
+    assert packing.dictionary_of(small) == dictionary.dict_id()
+    assert packing.dictionary_of(large) == packing.dictionary_of(fixture_bytes("v2-lines")) == 0
+    dictionaries = Dictionaries(find)
+    for _ in range(2):
+        assert packing.unpack(small, dictionaries).events == samples[:10]
+    assert asked == [dictionary.dict_id()]
+    with pytest.raises(DictionaryMissing, match=f"{asked[0]} is not in the store"):
+        packing.unpack(small)
 
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "packs"
 
 
+def fixture_bytes(name: str) -> bytes:
+    return (FIXTURES / f"{name}.pack").read_bytes()
+
+
 def fixture(name: str) -> packing.Pack:
-    return packing.unpack((FIXTURES / f"{name}.pack").read_bytes())
+    dictionary = (FIXTURES.parent / "dictionaries" / "1208533752.zdict").read_bytes()
+    return packing.unpack(fixture_bytes(name), Dictionaries(lambda _: dictionary))
 
 
 def test_packs_of_every_version_ever_written_are_read():
@@ -109,3 +147,15 @@ def test_version_2():
     assert first.trace == "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     runs = [(context, count) for context, _, _, count in contexts.runs()]
     assert runs == [(b"id,name", 1), (b"n", 1)]
+
+
+def test_version_3():
+    lines = fixture("v3-lines")
+    assert lines.events == [b'{"id":"a","type":"click"}', b'{"id":"b"}', b'{"n":3}']
+    assert (lines.format, lines.names, list(lines.refused)) == ("json", {"name": "event"}, [1])
+    assert fixture("v3-dictionary") == lines
+    erased = fixture("v3-erased")
+    assert erased.events == [b'{"id":"a","type":"click"}', b"", b'{"n":3}']
+    assert erased.shares[1] == packing.Share(1, 1795533826888)
+    assert erased.tombstones == {1: packing.Tombstone("3f0c" * 8, 1795533826000, "view")}
+    assert erased.erasures == (packing.Erasure("3f0c" * 8, 1795620226000, "ab" * 32),)

@@ -82,11 +82,19 @@ def test_a_duplicate_is_what_comes_out_twice():
     one, two, three, four = (new_pack_id() for _ in range(4))
     tells = _Tells({one: "stored", two: "aggregated", three: "duplicate", four: "dead"})
     receipts = [(1, one, 0), (1, two, 0), (2, three, 0), (3, four, 0)]
-    assert probe._await(tells, receipts, deadline_s=0) == ({1: 2}, set())
+    assert probe._await(tells, receipts, 0, lambda: False) == ({1: 2}, set())
 
 
 def test_what_is_on_its_way_is_not_lost_and_what_nobody_knows_is_not_on_its_way():
     one, two, three = (new_pack_id() for _ in range(3))
     tells = _Tells({one: "leased", two: "queued"})
     receipts = [(1, one, 0), (2, two, 0), (3, three, 0)]
-    assert probe._await(tells, receipts, deadline_s=0) == ({}, {1, 2})
+    assert probe._await(tells, receipts, 0, lambda: False) == ({}, {1, 2})
+
+
+def test_what_a_queue_may_hold_that_finds_nothing_is_not_lost():
+    one, two = (new_pack_id() for _ in range(2))
+    tells = _Tells({one: "stored"})
+    receipts = [(1, one, 0), (2, two, 0)]
+    assert probe._await(tells, receipts, 0, lambda: True) == ({1: 1}, {2})
+    assert probe._await(tells, receipts, 0, lambda: False) == ({1: 1}, set())

@@ -17,7 +17,7 @@ import pytest
 from eventstore.query.read import open_reader
 
 NewNode = Callable[..., Any]
-ROLES = ("collector", "processor", "postprocessor")
+ROLES = ("collector", "processor", "postprocessor", "autoscaler")
 MIB = 1024 * 1024
 JSON = {"Content-Type": "application/json"}
 

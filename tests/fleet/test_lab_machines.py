@@ -58,7 +58,7 @@ def left_of(lab: Lab) -> list[object]:
         *traces.processes(lab),
         *traces.mounts(lab),
         *namespaces.networks_of(lab),
-        *traces.control_groups(lab),
+        *traces.control_groups(f"{lab.network}-*"),
         *[folder for folder in (lab.root, lab.run) if folder.exists()],
     ]
 

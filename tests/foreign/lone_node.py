@@ -23,6 +23,7 @@ from tests.contracts.process_apps import FOREIGN, App
 from tests.contracts.process_engines import SupervisorEngine
 
 WEB = App("web", FOREIGN, ())
+NEVER_READY = ("never-ready", "not-ready")  # whoever waits for these waits in vain
 
 
 class LoneNode:
@@ -61,6 +62,9 @@ class LoneNode:
         tree = self.base / f"tree-{version}"
         shutil.copytree(FOREIGN, tree, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
         (tree / "web/fault.txt").write_text(fault)
+        if fault in NEVER_READY:
+            description = (tree / "evctl.yaml").read_text()
+            (tree / "evctl.yaml").write_text(description.replace("ready_s: 20", "ready_s: 6"))
         return self.publish_tree(tree, version)
 
     def publish_tree(self, tree: Path, version: str) -> str:

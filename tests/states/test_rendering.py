@@ -11,7 +11,7 @@ import pytest
 from tests.states.conftest import REPOSITORY, Call
 from tests.states.pillars import folder_pillar, node_pillar
 
-ROLES = ("collector", "processor", "postprocessor", "web")
+ROLES = ("collector", "processor", "postprocessor", "autoscaler", "web")
 
 
 def states(rendered: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -110,6 +110,18 @@ def test_anchor_ends_and_never_remains() -> None:
     assert any("systemctl start --no-block" in line for line in lines)
 
 
+def test_variables_of_the_node_reach_its_generations_and_tools(call: Call, tmp_path: Path) -> None:
+    variables = {"COLOUR": "dark green", "SHARE": '5 "%"'}
+    assert {
+        'Environment="COLOUR=dark green"',
+        r'Environment="SHARE=5 \"%%\""',
+    } <= set(unit("generation", environment=variables))
+    pillar = folder_pillar(tmp_path / "node", environment=variables)
+    found = states(call("state.show_highstate", pillar=pillar))
+    assert found["evctl-role-supervisor:file"]["dataset"]["env"] == variables
+    assert found["evctl-toolkit-settings:file"]["dataset"]["environment"] == variables
+
+
 def test_generation_keeps_the_process_contract() -> None:
     lines = unit("generation")
     assert {"Type=notify", "NonBlocking=yes", "KillMode=mixed", "Restart=always"} <= set(lines)
@@ -127,4 +139,5 @@ def test_generation_keeps_the_process_contract() -> None:
     ):
         assert f"{name}=" in said
     assert "StateDirectory=evctl/collector" in lines  # STATE_DIRECTORY
+    assert sum(line.startswith("Environment=") for line in lines) == 4
     assert not any(line.startswith("WantedBy") for line in lines)

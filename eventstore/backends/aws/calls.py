@@ -18,8 +18,10 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
+from eventstore.backends.aws.consumed import METER, with_units
 from eventstore.backends.aws.place import Place
 from eventstore.backends.aws.retries import Retries
+from eventstore.backends.aws.wire import OPERATIONS, Wire
 from eventstore.errors import EngineUnavailable
 
 CONNECT_S = 5
@@ -33,6 +35,7 @@ UNMET = {
     "ResourceInUseException",
     "412",
 }
+MISSING = {"NoSuchKey", "NoSuchLifecycleConfiguration"}
 THROTTLED = {
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
@@ -82,7 +85,7 @@ class Unmet(Exception):
 
 
 class Missing(Exception):
-    """The object that was asked for is not there."""
+    """What was asked for is not there."""
 
 
 class Calls:
@@ -91,6 +94,7 @@ class Calls:
     def __init__(self, service: str, place: Place, retries: Retries) -> None:
         self.place = place
         self.retries = retries
+        self._service = service
         config = Config(
             connect_timeout=CONNECT_S,
             read_timeout=READ_S,
@@ -98,6 +102,7 @@ class Calls:
             max_pool_connections=CONNECTIONS,
             s3={"addressing_style": "path"} if place.endpoint else {},
         )
+        self._wire: Wire | None = None
         try:
             self._client: Any = session().client(
                 service,  # type: ignore[call-overload]  # a name that is not a literal
@@ -107,18 +112,23 @@ class Calls:
             )
         except (BotoCoreError, ValueError) as error:
             raise refusal(place, "open", error) from error
+        self._client.meta.events.register("before-send", self._note_sent)
 
     def __call__(self, operation: str, **arguments: Any) -> dict[str, Any]:
         """Raises EngineUnavailable, Unmet, Missing."""
+        arguments = with_units(operation, arguments)
         for last in self.retries.tries():
             try:
-                answer: dict[str, Any] = getattr(self._client, operation)(**arguments)
+                answer = self._once(operation, arguments)
+                METER.note(self._service, operation, arguments, answer)
                 return answer
             except ClientError as error:
                 code = code_of(error)
                 if code in UNMET or _only_unmet(error):
+                    METER.note_unmet(self._service, operation, arguments)
                     raise Unmet(code) from error
-                if code == "NoSuchKey":
+                if code in MISSING:
+                    METER.note_unmet(self._service, operation, arguments)
                     raise Missing(code) from error
                 if last or not _passes(error):
                     raise refusal(self.place, operation, error) from error
@@ -127,8 +137,19 @@ class Calls:
                     raise refusal(self.place, operation, error) from error
         raise AssertionError("the last try returns or raises")
 
+    def _once(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        if operation not in OPERATIONS:
+            answer: dict[str, Any] = getattr(self._client, operation)(**arguments)
+            return answer
+        if self._wire is None:
+            self._wire = Wire(self._client, session().get_credentials())
+        return self._wire(operation, arguments)
+
     def close(self) -> None:
         self._client.close()
+
+    def _note_sent(self, request: Any, **_: Any) -> None:
+        METER.sent(self._service, int(request.headers.get("Content-Length", 0)))
 
 
 def refusal(place: Place, operation: str, error: Exception) -> EngineUnavailable:

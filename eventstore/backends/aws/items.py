@@ -1,19 +1,20 @@
 """What the event store keeps in DynamoDB, as items. Pure: the same always makes the same bytes.
 
     pk                      sk                  what
-    pack#<minute>#<digit>   <pack id>           a pack; the digit, its id's last, makes 16 shards
+    pack#<minute>#<digit>   <pack id>           a pack, or where it is in a segment; the digit, its
+                                                id's last, makes 16 shards
     minutes                 <minute>            a minute that has packs
-    window#<start>          pack#<pack id>      what a pack adds to a window
-    window#<start>          version             how often what the window counts has changed
-    changed                 <start>             a window that was not published since
+    window#<start>, changed                     what windows count, which have changed: windows.py
     dead#<digit>            <pack id>#<index>   a dead letter; 0: a whole pack, n + 1: its event n
-    keys#<span>             <number>            client keys, in the order of their packs
-    part#<digest>           <number>            of a blob that is too large for its item
+    keys#<span>[#<log>]     <number>            client keys, in the order of their packs: key_log.py
+    dictionaries            <id>                a dictionary that packs need: it never expires
+    part#<pk>#<sk>          <digest>#<number>   of this item's blob, which is too large for it
 
 A pack's minute is its id's own, so whoever has the id has the key.
 """
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -21,16 +22,14 @@ from uuid import UUID
 import numpy as np
 import orjson
 
+from eventstore.backends.aws.segments import Extent
 from eventstore.backends.aws.table import Item, Key, Value
-from eventstore.event import CountKey
 from eventstore.ledger import Tally, minute_of
-from eventstore.ports import DeadLetter, Stage, Stored, Way
+from eventstore.ports import DeadLetter, Stage, Stored, Trained, Way
 
 DIGITS = "0123456789abcdef"
-ORDERED = 1 << 40  # added to starts of windows: they sort as text, also before 1970
-VERSION = "version"
 MINUTES = "minutes"
-CHANGED = "changed"
+DICTIONARIES = "dictionaries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,8 @@ class Head:
     """A pack, or one that is dead as a whole (stored False; its bytes are in its dead letter).
 
     noted: what became of its events, as it was written then. windows: start → the window's version
-    from which on it counts. revision: how often it was written.
+    from which on it counts. revision: how often it was written. body_at, sidecar_at: what is in a
+    segment, the sidecar with the view; None: it is in the item.
     """
 
     pack_id: UUID
@@ -52,10 +52,18 @@ class Head:
     dead: frozenset[int] = frozenset()
     windows: Mapping[int, int] = field(default_factory=dict)
     revision: int = 1
+    body_at: Extent | None = None
+    sidecar_at: Extent | None = None
+    gone: tuple[Extent, ...] = ()
 
     @property
     def hidden(self) -> frozenset[int]:
         return self.retries | self.dead
+
+    @property
+    def placed(self) -> tuple[Extent, ...]:
+        """What is not in the item."""
+        return tuple(one for one in (self.body_at, self.sidecar_at) if one)
 
     def to_stored(self) -> Stored:
         return Stored(
@@ -64,9 +72,8 @@ class Head:
 
     def to_item(self, expires_at_s: int | None) -> Item:
         contents = (
-            self.body,
-            self.sidecar,
-            self.view,
+            b"" if self.body_at else self.body,
+            *((b"", b"") if self.sidecar_at else (self.sidecar, self.view)),
             _indexes(self.retries),
             _indexes(self.dead),
             json.dumps(sorted(self.windows.items())).encode(),
@@ -81,6 +88,10 @@ class Head:
         }
         if self.way is not None:
             values["way"] = orjson.dumps(self.way).decode()
+        placed = {"body_at": self.body_at, "sidecar_at": self.sidecar_at}
+        values |= {name: one.to_text() for name, one in placed.items() if one}
+        if self.gone:
+            values["gone"] = json.dumps([one.to_text() for one in self.gone])
         pk, sk = head_key(self.pack_id)
         return Item(pk, sk, values, b"".join(contents), expires_at_s)
 
@@ -101,11 +112,19 @@ def head_of(item: Item) -> Head:
         body,
         sidecar,
         view,
-        frozenset(np.frombuffer(retries, dtype="<u4").tolist()),
-        frozenset(np.frombuffer(dead, dtype="<u4").tolist()),
+        _indexes_of(retries),
+        _indexes_of(dead),
         dict(json.loads(windows)),
         int(item.values["revision"]),
+        extent_of(item, "body_at"),
+        extent_of(item, "sidecar_at"),
+        tuple(map(Extent.of, json.loads(str(item.values.get("gone", "[]"))))),
     )
+
+
+def extent_of(item: Item, name: str) -> Extent | None:
+    """A value that says where in a segment something is."""
+    return Extent.of(str(item.values[name])) if name in item.values else None
 
 
 def head_key(pack_id: UUID) -> Key:
@@ -124,29 +143,18 @@ def minute_sk(minute: int) -> str:
     return f"{minute:010d}"
 
 
-def window_key(start_s: int) -> str:
-    return f"window#{start_s}"
+def dictionary_key(dictionary_id: int) -> Key:
+    return DICTIONARIES, f"{dictionary_id:010d}"
 
 
-def partial_key(start_s: int, pack_id: UUID) -> Key:
-    return window_key(start_s), f"pack#{pack_id.hex}"
+def dictionary_item(trained: Trained) -> Item:
+    values: dict[str, Value] = {"tenant": trained.tenant, "at_ms": trained.at_ms}
+    return Item(*dictionary_key(trained.dictionary_id), values, trained.data)
 
 
-def partial_items(
-    pack_id: UUID, counts: Mapping[CountKey, int], expires_at_s: int | None
-) -> dict[int, Item]:
-    """Start of a window → what the pack adds to it."""
-    rows: dict[int, list[tuple[str, str, int]]] = {}
-    for key, count in sorted(counts.items()):
-        rows.setdefault(key.window_start_s, []).append((key.endpoint, key.name, count))
-    return {
-        start_s: Item(*partial_key(start_s, pack_id), {}, json.dumps(some).encode(), expires_at_s)
-        for start_s, some in rows.items()
-    }
-
-
-def changed_key(start_s: int) -> Key:
-    return CHANGED, f"{start_s + ORDERED:014d}"
+def trained_of(item: Item) -> Trained:
+    tenant, at_ms = str(item.values["tenant"]), int(item.values["at_ms"])
+    return Trained(int(item.sk), tenant, at_ms, item.blob)
 
 
 def letter_key(pack_id: UUID, index: int | None) -> Key:
@@ -177,4 +185,16 @@ def letter_of(item: Item) -> DeadLetter:
 
 
 def _indexes(indexes: frozenset[int]) -> bytes:
-    return np.array(sorted(indexes), dtype="<u4").tobytes()
+    """A bit for each event, compressed: an item that only says where its pack is stays small."""
+    if not indexes:
+        return b""
+    bits = np.zeros(max(indexes) + 1, dtype=bool)
+    bits[list(indexes)] = True
+    return zlib.compress(np.packbits(bits).tobytes())
+
+
+def _indexes_of(blob: bytes) -> frozenset[int]:
+    if not blob:
+        return frozenset()
+    bits = np.unpackbits(np.frombuffer(zlib.decompress(blob), dtype=np.uint8))
+    return frozenset(np.flatnonzero(bits).tolist())

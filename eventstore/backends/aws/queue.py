@@ -35,6 +35,8 @@ from eventstore.ports import Depth, Lease, Packed, QueueLedger, Stage, Waiting, 
 log = logging.getLogger("eventstore.sqs")
 LONG_POLL_S = 2  # a drain waits for it
 COUNT_S = 1.0  # how old the number of waiting packs may be that a put relies on
+IN_FLIGHT_MAX = 100_000  # SQS itself has some 120,000 a queue, and then gives nothing: no error
+IN_FLIGHT_S = 5.0  # how old the number of those may be that a claim relies on
 HAND_BACK_S = 60  # for sending anew what is handed back
 DELAY_S_MAX = 900
 VISIBILITY_S_MAX = 43_200
@@ -67,6 +69,8 @@ class SqsQueue:
         self._lock = threading.Lock()
         self._waiting = 0  # as it was counted, and what came and went here since
         self._counted_at_s = -math.inf
+        self._in_flight = 0
+        self._looked_at_s = -math.inf
         self._url: str = self._calls("get_queue_url", QueueName=place.name)["QueueUrl"]
         self._check_redrive()
 
@@ -84,10 +88,19 @@ class SqsQueue:
         self.put(packs)
 
     def claim(
-        self, packs_max: int, lease_s: float, *, node: str = "", release: str = ""
+        self,
+        packs_max: int,
+        lease_s: float,
+        *,
+        wait_s: float | None = None,
+        node: str = "",
+        release: str = "",
     ) -> list[Lease]:
+        self._check_in_flight()
         leases: list[Lease] = []
-        left, wait_s = packs_max, self._long_poll_s
+        left, poll_s = packs_max, self._long_poll_s
+        if wait_s is not None:
+            poll_s = min(poll_s, round(wait_s))  # SQS waits for whole seconds
         while left > 0:  # ends: left shrinks, or nothing more is there
             wanted = min(left, BATCH_MAX)
             received = self._calls(
@@ -95,7 +108,7 @@ class SqsQueue:
                 QueueUrl=self._url,
                 MaxNumberOfMessages=wanted,
                 VisibilityTimeout=_visibility_s(lease_s),
-                WaitTimeSeconds=wait_s,
+                WaitTimeSeconds=poll_s,
                 MessageAttributeNames=[PACK],
                 MessageSystemAttributeNames=[RECEIVES],
             ).get("Messages", [])
@@ -106,7 +119,7 @@ class SqsQueue:
                     log.error("message %s is left alone: %s", message.get("MessageId"), error)
             if len(received) < wanted:
                 break
-            left, wait_s = left - wanted, 0
+            left, poll_s = left - wanted, 0
         return leases
 
     def extend(self, leases: Collection[Lease], lease_s: float) -> list[Lease]:
@@ -156,6 +169,18 @@ class SqsQueue:
             raise EngineUnavailable(
                 f"{self._calls.place.url}: the queue has no dead-letter queue; give it a"
                 " RedrivePolicy: docs/aws/README.md"
+            )
+
+    def _check_in_flight(self) -> None:
+        """At SQS's own cap it would look as if nothing waited."""
+        if self._clock() - self._looked_at_s > IN_FLIGHT_S:
+            self._in_flight = self.depth().leased
+            self._looked_at_s = self._clock()
+        if self._in_flight >= IN_FLIGHT_MAX:
+            raise EngineUnavailable(
+                f"{self._calls.place.url}: {self._in_flight} packs are leased, and SQS gives no"
+                " more from about 120,000 on: nothing is claimed until they are fewer; see why they"
+                " are neither stored nor handed back, or lower lease_s"
             )
 
     def _take_room(self, packs: int) -> None:

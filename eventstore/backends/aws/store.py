@@ -1,27 +1,31 @@
 """The event store on DynamoDB. What each item is: items.py.
 
-put() reads as the procedure: whose client keys come first → dead letters and what windows count →
-the windows have changed → the pack itself, if it is not there. Until that last write nothing has
-happened to a reader of packs, and the pack comes again; all before it overwrites itself.
+put() reads as the procedure: contents into a segment, where that is cheaper → whose client keys
+come first → dead letters and what windows count → the windows have changed → the pack itself, or
+where it is, if it is not there. Until that last write nothing has happened to a reader of packs,
+and the pack comes again. All before it overwrites itself, but for the segment: of two that hold the
+same pack the first that an item refers to stays in force.
 """
 
-from collections import Counter
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from heapq import merge
+from typing import Literal
 from uuid import UUID
-
-import orjson
 
 from eventstore.backends.aws import items
 from eventstore.backends.aws.calls import Unmet
 from eventstore.backends.aws.items import Head, head_key, head_of
 from eventstore.backends.aws.key_log import KeyLog
 from eventstore.backends.aws.place import Place
+from eventstore.backends.aws.placing import Placement, Placing
 from eventstore.backends.aws.retries import Retries
+from eventstore.backends.aws.segments import Segment, Segments
 from eventstore.backends.aws.table import Item, Table
-from eventstore.event import CountKey
+from eventstore.backends.aws.windows import Windows
+from eventstore.errors import EventStoreError
 from eventstore.ledger import (
     DEAD,
     NOTHING,
@@ -35,27 +39,43 @@ from eventstore.ledger import (
     tally,
 )
 from eventstore.ports import (
+    ERASED,
     NO_WAYS,
     DeadLetter,
     Enriched,
     Noted,
     Partials,
+    Rewritten,
     Stored,
     StoreLedger,
+    Trained,
     Way,
 )
 
 DAY_S = 86_400
 MINUTES_KEPT = 10_000  # known to be noted; others are noted again
+Changed = Literal["changed"]
+CHANGED: Changed = "changed"  # since it was looked at
 NEW = "attribute_not_exists(pk) OR is_stored = :dead"
 
 
 class DynamoStore:
-    """The port EventStore over one table. ttl_days: when items go; None: never."""
+    """The port EventStore over one table. ttl_days: when items go; None: never. segments: where
+    contents are that are not in items; placement: where new ones go."""
 
-    def __init__(self, place: Place, retries: Retries, *, ttl_days: int | None = None) -> None:
+    def __init__(
+        self,
+        place: Place,
+        retries: Retries,
+        *,
+        ttl_days: int | None = None,
+        segments: Segments | None = None,
+        placement: Placement = "auto",
+    ) -> None:
         self._table = Table(place, retries)
-        self._keys = KeyLog(self._table, retries)
+        self._placing = Placing(segments, placement, self._has_expired)
+        self._windows = Windows(self._table)
+        self._keys = KeyLog(self._table, retries, self._placing)
         self._ttl_s = None if ttl_days is None else ttl_days * DAY_S
         self._minutes: set[int] = set()
 
@@ -67,12 +87,16 @@ class DynamoStore:
             for pack_id, pack in by_id.items()
             if pack_id not in there or not there[pack_id].stored
         ]
-        retries = self._retries(new)
-        versions = self._put_counts(new, retries)
+        expires = max((self._expires(pack.pack_id) or 0 for pack in new), default=0) or None
+        parts = self._keys.parts(new, expires)
+        segment = self._placing.written(new, {part.pk: part.blob for part in parts})
+        again = self._keys.claim(parts, segment.keys if segment else {}, expires)
+        retries = {pack.pack_id: again.get(pack.pack_id, set()) for pack in new}
+        versions = self._put_counts(new, retries, expires)
         self._note_minutes(pack.pack_id for pack in new)
         # Those that were dead as a whole are no longer.
-        self._table.write(
-            [], [items.letter_key(one.pack_id, None) for one in new if one.pack_id in there]
+        self._table.drop(
+            [items.letter_key(one.pack_id, None) for one in new if one.pack_id in there]
         )
         heads = [
             _new_head(
@@ -80,6 +104,7 @@ class DynamoStore:
                 ways.get(pack.pack_id) or Way(pack.endpoint, len(pack.windows)),
                 retries[pack.pack_id],
                 versions,
+                segment,
             )
             for pack in new
         ]
@@ -88,48 +113,54 @@ class DynamoStore:
         return sum(len(known[pack.pack_id] - _dead_of(pack)) for pack in packs)
 
     def revive(self, pack: Enriched, chosen: Collection[int], was: Stored) -> bool:
-        item = self._table.get(head_key(pack.pack_id))
-        head = head_of(item) if item else None
+        head = self._loaded(pack.pack_id)
         if head is None or head.way is None or not head.stored or head.to_stored() != was:
             return False
         dead = head.dead.difference(chosen) | _dead_of(pack)
         after = replace(
-            head, sidecar=pack.sidecar, view=pack.view, dead=dead, revision=head.revision + 1
+            head,
+            sidecar=pack.sidecar,
+            view=pack.view,
+            sidecar_at=None,  # what is written anew is in the item
+            gone=(*head.gone, *filter(None, [head.sidecar_at])),  # for whoever erases it
+            dead=dead,
+            revision=head.revision + 1,
         )
         hidden = after.hidden
         after = replace(after, noted=fates(pack.pack_id, head.way.events, hidden, dead))
         if not self._overwrite(head, after):
             return False
         # From here on whoever comes to revive it again, as its letters ask for, ends it.
+        self._table.at_once(self._put_letter, pack.dead)
         expires = self._expires(pack.pack_id)
-        self._table.write(items.letter_item(one, expires) for one in pack.dead)
-        counted = items.partial_items(pack.pack_id, pack.counts(hidden), expires)
-        touched = self._replace_partials(pack.pack_id, head.windows, counted)
-        windows = {start: head.windows.get(start, 0) for start in counted} | {
-            start: version for start, version in touched.items() if start in counted
-        }
+        counts = pack.counts(hidden)
+        touched = self._windows.replace(pack.pack_id, head.windows, counts, expires)
+        counted = {key.window_start_s for key in counts}
+        windows = {start: touched.get(start, head.windows.get(start, 0)) for start in counted}
         self._overwrite(after, replace(after, windows=windows, revision=after.revision + 1))
         gone = [one for one in chosen if one not in _dead_of(pack)]
-        self._table.write([], [items.letter_key(pack.pack_id, one) for one in gone])
+        self._table.drop([items.letter_key(pack.pack_id, one) for one in gone])
         return True
 
+    def erase(self, packs: Sequence[Rewritten]) -> frozenset[UUID]:
+        done = self._table.at_once(self._rewrite, packs)
+        left = [head for head in done if isinstance(head, Head) and head.gone]
+        self._placing.blank([one for head in left for one in head.gone])
+        self._table.at_once(self._forget, left)
+        return frozenset(one.pack_id for one, so in zip(packs, done, strict=True) if so is CHANGED)
+
     def get(self, pack_id: UUID) -> Stored | None:
-        item = self._table.get(head_key(pack_id))
-        head = head_of(item) if item else None
+        head = self._loaded(pack_id)
         return head.to_stored() if head and head.stored else None
 
     def packs(self, after_seq: int = 0) -> Iterator[Stored]:
-        for head in self._scan(UUID(int=after_seq)):
-            if head.stored:
-                yield head.to_stored()
+        yield from self._stored(self._scan(UUID(int=after_seq)))
 
     def newest(self) -> Iterator[Stored]:
-        for head in self._scan(UUID(int=0), backwards=True):
-            if head.stored:
-                yield head.to_stored()
+        yield from self._stored(self._scan(UUID(int=0), backwards=True))
 
     def put_dead(self, letters: Sequence[DeadLetter], ways: Mapping[UUID, Way] = NO_WAYS) -> None:
-        self._table.write(items.letter_item(one, self._expires(one.pack_id)) for one in letters)
+        self._table.at_once(self._put_letter, letters)
         whole = [one.pack_id for one in letters if one.index is None]
         self._note_minutes(whole)
         for pack_id in whole:
@@ -142,26 +173,13 @@ class DynamoStore:
         return map(items.letter_of, self._letters(equal=equal))
 
     def changed_windows(self, windows_max: int) -> list[int]:
-        found = self._table.query(items.CHANGED, limit=windows_max)
-        return [int(item.sk) - items.ORDERED for item in found]
+        return self._windows.changed(windows_max)
 
     def partials(self, window_start_s: int) -> Partials:
-        pk = items.window_key(window_start_s)
-        # The version first: what is counted is then never less than it says.
-        version = self._table.get((pk, items.VERSION))
-        counts: Counter[CountKey] = Counter()
-        packs = 0
-        for item in self._table.query(pk, above="pack#", below="pack#~"):
-            packs += 1
-            for endpoint, name, count in orjson.loads(item.blob):
-                counts[CountKey(window_start_s, endpoint, name)] += count
-        return Partials(int(version.values[items.VERSION]) if version else 0, counts, packs)
+        return self._windows.partials(window_start_s)
 
     def mark_published(self, window_start_s: int, version: int) -> None:
-        with suppress(Unmet):
-            self._table.delete_if(
-                items.changed_key(window_start_s), "version <= :published", {":published": version}
-            )
+        self._windows.mark_published(window_start_s, version)
 
     def noted(self, pack_id: UUID) -> Noted | None:
         item = self._table.get(head_key(pack_id))
@@ -183,19 +201,42 @@ class DynamoStore:
         for one in self._letters(above=first.hex) if recount else ():
             letter = items.letter_of(one)
             letters.setdefault(letter.pack_id, set()).add(letter.index)
+        files: dict[str, bool] = {}
         for head in self._scan(first, inclusive=True):
             if head.way is None:
                 continue
             _add_fates(entries, head, head.noted)
-            if recount:
+            if recount and not self._placing.lost(head, files):
                 _add_fates(found, head, _found(head, letters.get(head.pack_id, set())))
         heads = self._heads(waiting).values()
         return StoreLedger(
             entries, found, frozenset(one.pack_id for one in heads if one.way is not None)
         )
 
+    def put_dictionary(self, trained: Trained) -> None:
+        with suppress(Unmet):  # it is there
+            self._table.put_if(items.dictionary_item(trained), "attribute_not_exists(pk)")
+        if self.dictionary(trained.dictionary_id) != trained.data:
+            raise EventStoreError(f"dictionary {trained.dictionary_id} is another one; train again")
+
+    def dictionary(self, dictionary_id: int) -> bytes | None:
+        item = self._table.get(items.dictionary_key(dictionary_id))
+        return item.blob if item else None
+
+    def dictionaries(self) -> Iterator[Trained]:
+        return map(items.trained_of, self._table.query(items.DICTIONARIES))
+
     def close(self) -> None:
         self._table.close()
+        self._placing.close()
+
+    def _loaded(self, pack_id: UUID) -> Head | None:
+        item = self._table.get(head_key(pack_id))
+        return next(self._placing.loaded([head_of(item)] if item else []), None)
+
+    def _stored(self, heads: Iterable[Head]) -> Iterator[Stored]:
+        for head in self._placing.loaded(one for one in heads if one.stored):
+            yield head.to_stored()
 
     def _heads(self, pack_ids: Iterable[UUID]) -> dict[UUID, Head]:
         found = self._table.get_many([head_key(one) for one in pack_ids])
@@ -222,55 +263,20 @@ class DynamoStore:
         ]
         return merge(*shards, key=lambda item: item.sk)
 
-    def _retries(self, packs: Sequence[Enriched]) -> dict[UUID, set[int]]:
-        expires = max((self._expires(pack.pack_id) or 0 for pack in packs), default=0)
-        return self._keys.claim(packs, expires or None)
-
     def _put_counts(
-        self, packs: Sequence[Enriched], retries: Mapping[UUID, set[int]]
+        self,
+        packs: Sequence[Enriched],
+        retries: Mapping[UUID, set[int]],
+        expires_at_s: int | None,
     ) -> dict[int, int]:
         """Dead letters, and what the packs add to windows; the versions these have then."""
-        written: list[Item] = []
-        windows: set[int] = set()
-        for pack in packs:
-            expires = self._expires(pack.pack_id)
-            counts = pack.counts(retries[pack.pack_id] | _dead_of(pack))
-            partials = items.partial_items(pack.pack_id, counts, expires)
-            written += [items.letter_item(one, expires) for one in pack.dead]
-            written += partials.values()
-            windows |= partials.keys()
-        self._table.write(written)
-        return self._touch_all(windows)
-
-    def _replace_partials(
-        self, pack_id: UUID, before: Iterable[int], counted: Mapping[int, Item]
-    ) -> dict[int, int]:
-        """The versions of those windows that this has changed."""
-        keys = {start_s: items.partial_key(start_s, pack_id) for start_s in {*before, *counted}}
-        present = self._table.get_many(list(keys.values()))
-        changed = [
-            start_s for start_s, key in keys.items() if counted.get(start_s) != present.get(key)
-        ]
         self._table.write(
-            (counted[start_s] for start_s in changed if start_s in counted),
-            (keys[start_s] for start_s in changed if start_s not in counted),
+            items.letter_item(one, self._expires(pack.pack_id))
+            for pack in packs
+            for one in pack.dead
         )
-        return self._touch_all(changed)
-
-    def _touch_all(self, windows: Iterable[int]) -> dict[int, int]:
-        in_order = sorted(windows)
-        return dict(zip(in_order, self._table.at_once(self._touch, in_order), strict=True))
-
-    def _touch(self, start_s: int) -> int:
-        """Once what it counts has been written: its version, and that it is to be published."""
-        version = self._table.count_up((items.window_key(start_s), items.VERSION), items.VERSION)
-        with suppress(Unmet):  # another has noted a later version
-            self._table.put_if(
-                Item(*items.changed_key(start_s), {items.VERSION: version}),
-                "attribute_not_exists(pk) OR version < :version",
-                {":version": version},
-            )
-        return version
+        counts = {one.pack_id: one.counts(retries[one.pack_id] | _dead_of(one)) for one in packs}
+        return self._windows.put(counts, expires_at_s)
 
     def _note_minutes(self, pack_ids: Iterable[UUID]) -> None:
         new = {minute_of(one): one for one in pack_ids}
@@ -284,13 +290,54 @@ class DynamoStore:
 
     def _add(self, head: Head, condition: str = NEW) -> None:
         values: dict[str, int] = {":dead": 0} if ":dead" in condition else {}
+        self._placing.check_fresh(head.body_at)
         with suppress(Unmet):  # another has stored it meanwhile: the same
             self._table.put_if(head.to_item(self._expires(head.pack_id)), condition, values)
+
+    def _put_letter(self, letter: DeadLetter) -> None:
+        item = items.letter_item(letter, self._expires(letter.pack_id))
+        with suppress(Unmet):  # it was erased
+            self._table.put_if(
+                item, "attribute_not_exists(pk) OR stage <> :erased", {":erased": ERASED}
+            )
+
+    def _rewrite(self, pack: Rewritten) -> Head | Changed | None:
+        """Its head after that, where it has one."""
+        head = self._loaded(pack.pack_id)
+        if pack.was is not None and (
+            head is None or not head.stored or head.to_stored() != pack.was
+        ):
+            return CHANGED
+        after = None
+        if head is not None:
+            way = head.way and head.way.public()
+            after = replace(head, way=way, revision=head.revision + 1)
+            if pack.was is not None:
+                after = replace(
+                    after,
+                    body=pack.body,
+                    sidecar=pack.sidecar,
+                    view=pack.view,
+                    body_at=None,
+                    sidecar_at=None,
+                    gone=(*head.gone, *head.placed),
+                )
+            if not self._overwrite(head, after):
+                return CHANGED
+        for letter in pack.letters:
+            left = items.letter_item(letter, self._expires(letter.pack_id))
+            with suppress(Unmet):  # there is none
+                self._table.replace(left, "attribute_exists(pk)")
+        return after
+
+    def _forget(self, head: Head) -> None:
+        """What has gone. Where it has changed again, whoever comes next does this."""
+        self._overwrite(head, replace(head, gone=(), revision=head.revision + 1))
 
     def _overwrite(self, before: Head, after: Head) -> bool:
         item = after.to_item(self._expires(after.pack_id))
         try:
-            self._table.put_if(item, "revision = :before", {":before": before.revision})
+            self._table.replace(item, "revision = :before", {":before": before.revision})
         except Unmet:
             return False
         return True
@@ -298,9 +345,17 @@ class DynamoStore:
     def _expires(self, pack_id: UUID) -> int | None:
         return None if self._ttl_s is None else accepted_at_ms(pack_id) // 1000 + self._ttl_s
 
+    def _has_expired(self, pack_id: UUID) -> bool:
+        expires = self._expires(pack_id)
+        return expires is not None and expires < time.time()
+
 
 def _new_head(
-    pack: Enriched, way: Way, retries: Collection[int], versions: Mapping[int, int]
+    pack: Enriched,
+    way: Way,
+    retries: Collection[int],
+    versions: Mapping[int, int],
+    segment: Segment | None,
 ) -> Head:
     dead = _dead_of(pack)
     hidden = dead.union(retries)
@@ -316,6 +371,8 @@ def _new_head(
         retries=frozenset(retries),
         dead=dead,
         windows={start_s: versions[start_s] for start_s in windows},
+        body_at=segment.bodies[pack.pack_id] if segment else None,
+        sidecar_at=segment.sidecars[pack.pack_id] if segment else None,
     )
 
 

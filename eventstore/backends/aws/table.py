@@ -1,7 +1,8 @@
 """A DynamoDB table of items with two keys, `pk` and `sk`, and one blob of any length each.
 
-A blob that makes its item too large is divided into parts, items of their own that are named by
-what they hold: written first, and the same again whenever the same is written again.
+A blob that makes its item too large is divided into parts, items of their own under the name of
+their owner, that are named by what they hold: written first, and the same again whenever the same
+is written again.
 """
 
 import hashlib
@@ -91,6 +92,23 @@ class Table:
             **more,
         )
 
+    def replace(
+        self, item: Item, condition: str, values: Mapping[str, Value] | None = None
+    ) -> None:
+        """put_if, after which no part of what the item has held is left. The condition must not
+        hold for whoever has written parts of the same item before this call."""
+        before = self._parts_of(item.key)
+        self.put_if(item, condition, values)
+        _, parts = _divided(item)
+        kept = {(raw["pk"]["S"], raw["sk"]["S"]) for raw in parts}
+        self.write([], before - kept)
+
+    def drop(self, keys: Sequence[Key]) -> None:
+        """Deletes items, and whatever they have held."""
+        parts = [part for key in keys for part in self._parts_of(key)]
+        self.write([], keys)
+        self.write([], parts)
+
     def delete_if(self, key: Key, condition: str, values: Mapping[str, Value]) -> None:
         """Raises Unmet."""
         self._calls(
@@ -134,7 +152,7 @@ class Table:
             "ScanIndexForward": not backwards,
             "KeyConditionExpression": "pk = :pk AND sk BETWEEN :above AND :below",
             "ExpressionAttributeValues": _raw_values(
-                {":pk": pk, ":above": above or "\x00", ":below": below}
+                {":pk": pk, ":above": f"{above}\x00", ":below": below}  # the next text after it
             ),
         }
         if equal is not None:
@@ -144,7 +162,7 @@ class Table:
         if limit is not None:
             request["Limit"] = limit
         first = self._pages_pool.submit(self._calls, "query", **request)
-        return self._pages(request, first, limit, {above, below})
+        return self._pages(request, first, limit, below)
 
     def at_once(self, do: Callable[[Thing], Done], things: Iterable[Thing]) -> list[Done]:
         """What each becomes, some of them at a time: nearly all of a call is waiting. Raises what
@@ -161,7 +179,7 @@ class Table:
         request: dict[str, Any],
         asked: Future[dict[str, Any]],
         limit: int | None,
-        edges: set[str],
+        below: str,
     ) -> Iterator[Item]:
         given = 0
         while True:  # ends: every page is further on
@@ -172,13 +190,17 @@ class Table:
                     self._calls, "query", **request, ExclusiveStartKey=more
                 )
             for raw in page["Items"]:
-                if raw["sk"]["S"] not in edges:
+                if raw["sk"]["S"] != below:
                     yield self._whole(raw)
                     given += 1
                     if given == limit:
                         return
             if more is None:
                 return
+
+    def _parts_of(self, key: Key) -> set[Key]:
+        """Those that are there, whether or not the item still needs them."""
+        return {one.key for one in self.query(_parts_pk(key))}
 
     def _read(self, keys: Sequence[Key]) -> Iterator[Raw]:
         wanted = [_raw_key(key) for key in dict.fromkeys(keys)]
@@ -220,13 +242,21 @@ class Table:
         blob = values.pop("blob", b"")
         parts, digest = values.pop("parts", 0), values.pop("digest", "")
         expires_at_s = values.pop(EXPIRES, None)
+        key = raw["pk"]["S"], raw["sk"]["S"]
         if parts:
-            keys = [_part_key(str(digest), number) for number in range(int(parts))]
+            keys = [_part_key(key, str(digest), number) for number in range(int(parts))]
             found = {one["sk"]["S"]: one["blob"]["B"] for one in self._read(keys)}
             if len(found) < len(keys):
-                raise EngineUnavailable(f"{self.place.url}: parts of {raw['sk']['S']} are missing")
+                return self._replaced(key, digest)
             blob = b"".join(found[sk] for _, sk in keys)
-        return Item(raw["pk"]["S"], raw["sk"]["S"], values, blob, expires_at_s)  # type: ignore[arg-type]
+        return Item(*key, values, blob, expires_at_s)  # type: ignore[arg-type]
+
+    def _replaced(self, key: Key, digest: Value) -> Item:
+        """Whose parts have gone while it was read: what has taken its place."""
+        (raw,) = list(self._read([key])) or [{}]
+        if not raw or raw.get("digest") == _raw(digest):
+            raise EngineUnavailable(f"{self.place.url}: parts of {key[1]} are missing")
+        return self._whole(raw)
 
     def _check_schema(self) -> None:
         table = self._calls("describe_table", TableName=self.place.name)["Table"]
@@ -251,21 +281,23 @@ def _divided(item: Item) -> tuple[Raw, list[Raw]]:
     if len(item.blob) <= BLOB_BYTES_MAX:
         values["blob"] = item.blob
     else:
-        # Its owner's key too: two that hold the same may expire, or go, at different times.
-        owner = f"{item.pk}\n{item.sk}\n".encode()
-        digest = hashlib.sha256(owner + item.blob).hexdigest()
+        digest = hashlib.sha256(item.blob).hexdigest()
         pieces = range(0, len(item.blob), BLOB_BYTES_MAX)
         values |= {"parts": len(pieces), "digest": digest}
         for number, start in enumerate(pieces):
             part = {"blob": item.blob[start : start + BLOB_BYTES_MAX]} | (
                 {} if item.expires_at_s is None else {EXPIRES: item.expires_at_s}
             )
-            parts.append(_raw_key(_part_key(digest, number)) | _raw_values(part))
+            parts.append(_raw_key(_part_key(item.key, digest, number)) | _raw_values(part))
     return _raw_key(item.key) | _raw_values(values), parts
 
 
-def _part_key(digest: str, number: int) -> Key:
-    return f"part#{digest}", f"{number:06d}"
+def _parts_pk(owner: Key) -> str:
+    return f"part#{owner[0]}#{owner[1]}"
+
+
+def _part_key(owner: Key, digest: str, number: int) -> Key:
+    return _parts_pk(owner), f"{digest}#{number:06d}"
 
 
 def _raw_key(key: Key) -> Raw:

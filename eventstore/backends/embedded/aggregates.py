@@ -4,11 +4,10 @@ A manifest is linked into place, which fails when the name is taken: of two post
 publish the same generation, one does.
 """
 
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from eventstore.backends.embedded.objects import write_once
 from eventstore.backends.generations import (
     MANIFESTS,
     checked,
@@ -55,8 +54,8 @@ class EmbeddedAggregates:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             manifest.parent.mkdir(parents=True, exist_ok=True)
-            _write_once(target, table)  # taken: the same bytes, for the digest is in the name
-            published = _write_once(manifest, encode(generation))
+            write_once(target, table)  # taken: the same bytes, for the digest is in the name
+            published = write_once(manifest, encode(generation))
         except OSError as error:
             raise EngineUnavailable(f"cannot publish {manifest}: {error}") from error
         if not published:
@@ -108,25 +107,3 @@ class EmbeddedAggregates:
                 table.unlink(missing_ok=True)
             except FileNotFoundError:
                 continue  # pruned by another
-
-
-def _write_once(target: Path, body: bytes) -> bool:
-    """Whole, synced and only if the name is free; False when it is taken."""
-    descriptor, aside = tempfile.mkstemp(dir=target.parent, prefix=".aside-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(aside, target)
-        except FileExistsError:
-            return False
-    finally:
-        Path(aside).unlink(missing_ok=True)
-    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return True

@@ -24,10 +24,20 @@ WAL_BYTES_KEPT = 64 << 20
 
 
 class Database:
-    """A connection for each thread that asks; schema: statements that make version 1."""
+    """A connection for each thread that asks; schema: statements that make version 1. wipes: what
+    is deleted is overwritten."""
 
-    def __init__(self, path: Path, schema: Sequence[str], version: int, *, busy_s: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: Sequence[str],
+        version: int,
+        *,
+        busy_s: float,
+        wipes: bool = False,
+    ) -> None:
         self.path = path
+        self._wipes = wipes
         self._busy_s = busy_s
         self._local = threading.local()
         self._lock = threading.Lock()
@@ -75,6 +85,18 @@ class Database:
             raise
         self._rollback(connection)
 
+    def empty_log(self) -> None:
+        """Moves everything out of the WAL, which has what pages held before they were wiped, and
+        cuts it off."""
+        deadline = time.monotonic() + self._busy_s
+        while self.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
+            if time.monotonic() > deadline:
+                raise EngineUnavailable(
+                    f"{self.path}: others kept reading its log for {self._busy_s:g} s, so it still"
+                    " has what was erased; try again"
+                )
+            time.sleep(random.uniform(0.0002, 0.001))  # noqa: S311 -- spreads writers, no secret
+
     def close(self) -> None:
         """Closes every thread's connection: call it when they have ended."""
         with self._lock:
@@ -108,6 +130,7 @@ class Database:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
             connection.execute("PRAGMA cache_size = -4096")
+            connection.execute(f"PRAGMA secure_delete = {int(self._wipes)}")
         except BaseException:
             connection.close()
             raise

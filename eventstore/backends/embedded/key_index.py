@@ -16,9 +16,9 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-Int64s = npt.NDArray[np.int64]
+from eventstore.backends.sorted_keys import Bools, Int64s, held, in_order
+
 Words = npt.NDArray[np.uint64]
-Bools = npt.NDArray[np.bool_]
 Row = tuple[int, int, int, int | None, bytes]  # of key_runs
 
 SCHEMA = (
@@ -154,7 +154,7 @@ class KeyIndex:
         known: Bools = np.zeros(len(keys), dtype=np.bool_)
         for span in np.unique(spans).tolist():
             places = np.flatnonzero(spans == span)
-            places = places[_order(keys[places])]
+            places = places[in_order(keys[places])]
             ordered = keys[places]
             found = self._stored(connection, span, ordered)
             found[1:] |= (ordered[1:] == ordered[:-1]).all(axis=1)
@@ -234,15 +234,6 @@ class KeyIndex:
                     segment.words = None
 
 
-def _order(keys: Int64s) -> npt.NDArray[np.intp]:
-    """Sorts keys so that copies stand together, the first one first."""
-    order = np.argsort(keys[:, 0])
-    ordered = keys[order, 0]
-    if (ordered[1:] == ordered[:-1]).any():  # a stable order of whole keys costs five times as much
-        return np.lexsort((keys[:, 1], keys[:, 0]))
-    return order
-
-
 def _close(connection: sqlite3.Connection, span: int, number: int) -> None:
     """Sorts a full segment's runs into chunks, where a key is found by reading one of them."""
     # Column by column, and nothing held longer than needed: a processor's memory peaks here.
@@ -286,11 +277,4 @@ def _halves(blob: bytes) -> tuple[Int64s, Int64s]:
 
 def _holds(blob: bytes, keys: Int64s) -> Bools:
     """Which of the keys a sorted run or chunk holds."""
-    first, second = _halves(blob)
-    at, end = (np.searchsorted(first, keys[:, 0], side=side) for side in ("left", "right"))
-    held: Bools = np.zeros(len(keys), dtype=np.bool_)
-    while (at < end).any():  # as often as there are keys that are half alike: once
-        last = np.minimum(at, len(first) - 1)
-        held |= (at < end) & (second[last] == keys[:, 1])
-        at = at + 1
-    return held
+    return held(*_halves(blob), keys)

@@ -36,6 +36,10 @@ WHOLE_PACK = -1  # the event_index of a dead letter that is a whole pack
 PASSAGE = "SELECT endpoint, events, stages, retries, dead FROM packs WHERE id = ?"
 DEAD_PASSAGE = "SELECT endpoint, events, stages, NULL, NULL FROM dead_packs WHERE id = ?"
 PUT_DEAD_PACK = "INSERT OR IGNORE INTO dead_packs VALUES (?, ?, ?, ?)"
+SET_STAGES = (
+    "UPDATE packs SET stages = ? WHERE id = ?",
+    "UPDATE dead_packs SET stages = ? WHERE id = ?",
+)
 LETTERS = "SELECT event_index, reason FROM dead_letters WHERE pack_id = ?"
 WINDOWS = "SELECT window_start_s, version FROM partials WHERE pack_id = ?"
 EVERY_PASSAGE = (
@@ -77,6 +81,15 @@ def put_dead_pack(connection: sqlite3.Connection, pack_id: UUID, way: Way) -> No
     connection.execute(PUT_DEAD_PACK, row)
 
 
+def unquote(connection: sqlite3.Connection, pack_id: UUID) -> None:
+    """Takes away what a pack's stages may quote of its events."""
+    row = _passage(connection, pack_id)
+    if row is not None:
+        stages = encoded(_way(row).public())
+        for statement in SET_STAGES:
+            connection.execute(statement, (stages, pack_id.bytes))
+
+
 def encoded(way: Way) -> str:
     """The column `stages`."""
     return orjson.dumps(way.stages).decode()
@@ -87,10 +100,9 @@ def noted(connection: sqlite3.Connection, pack_id: UUID) -> Noted | None:
     row = _passage(connection, pack_id)
     if row is None:
         return None
-    endpoint, events, stages, *_ = row
     letters = connection.execute(LETTERS, (pack_id.bytes,))
     return Noted(
-        Way(endpoint, events, tuple(Stage(**one) for one in orjson.loads(stages))),
+        _way(row),
         dict(connection.execute(WINDOWS, (pack_id.bytes,)).fetchall()),
         {None if index == WHOLE_PACK else index: reason for index, reason in letters},
     )
@@ -113,6 +125,11 @@ def recount(connection: sqlite3.Connection, since_minute: int) -> dict[Key, Tall
         for key, one in _of_row(UUID(bytes=pack_id), endpoint, events, hidden, seen).items():
             add(found, key, one)
     return found
+
+
+def _way(row: Sequence[Any]) -> Way:
+    endpoint, events, stages, *_ = row
+    return Way(endpoint, events, tuple(Stage(**one) for one in orjson.loads(stages)))
 
 
 def _passage(connection: sqlite3.Connection, pack_id: UUID) -> Any:

@@ -117,7 +117,13 @@ class EmbeddedQueue:
         return counted
 
     def claim(
-        self, packs_max: int, lease_s: float, *, node: str = "", release: str = ""
+        self,
+        packs_max: int,
+        lease_s: float,
+        *,
+        wait_s: float | None = None,  # noqa: ARG002 -- it never waits
+        node: str = "",
+        release: str = "",
     ) -> list[Lease]:
         # Looking first costs no lock: an idle processor must not stand in the collectors' way.
         if not self._database.rows(ANY_CLAIMABLE, (_now_ms(),)):

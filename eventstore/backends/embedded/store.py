@@ -13,7 +13,7 @@ from uuid import UUID
 
 import numpy as np
 
-from eventstore.backends.embedded import key_index, ledger_table, passages
+from eventstore.backends.embedded import dictionary_table, key_index, ledger_table, passages
 from eventstore.backends.embedded.database import Database
 from eventstore.backends.embedded.key_index import KeyIndex
 from eventstore.backends.embedded.passages import WHOLE_PACK
@@ -25,8 +25,10 @@ from eventstore.ports import (
     Enriched,
     Noted,
     Partials,
+    Rewritten,
     Stored,
     StoreLedger,
+    Trained,
     Way,
 )
 
@@ -61,7 +63,16 @@ ADD_PACK = (
 RETRIES_OF = "SELECT retries FROM packs WHERE id = ?"
 PACKS = "SELECT seq, id, retries, dead, sidecar, view, body FROM packs"
 CHANGE_PACK = "UPDATE packs SET dead = ?, sidecar = ?, view = ? WHERE id = ?"
-PUT_DEAD = "INSERT OR REPLACE INTO dead_letters VALUES (?, ?, ?, ?, ?, ?)"
+REWRITE_PACK = "UPDATE packs SET sidecar = ?, view = ?, body = ? WHERE id = ?"
+REWRITE_DEAD = (
+    "UPDATE dead_letters SET stage = ?, reason = ?, fingerprint = ?, body = ?"
+    " WHERE pack_id = ? AND event_index = ?"
+)
+PUT_DEAD = (
+    "INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (pack_id, event_index)"
+    " DO UPDATE SET stage = excluded.stage, reason = excluded.reason,"
+    " fingerprint = excluded.fingerprint, body = excluded.body WHERE stage != 'erased'"
+)
 DROP_DEAD = "DELETE FROM dead_letters WHERE pack_id = ? AND event_index = ?"
 DEAD_AFTER = (
     "SELECT pack_id, event_index, stage, reason, body FROM dead_letters"
@@ -78,7 +89,7 @@ class EmbeddedStore:
     """The port EventStore over one SQLite file."""
 
     def __init__(self, path: Path, *, busy_s: float = 5) -> None:
-        self._database = Database(path, SCHEMA, VERSION, busy_s=busy_s)
+        self._database = Database(path, SCHEMA, VERSION, busy_s=busy_s, wipes=True)
         self._keys = KeyIndex()
 
     def put(self, packs: Sequence[Enriched], ways: Mapping[UUID, Way] = NO_WAYS) -> int:
@@ -137,6 +148,12 @@ class EmbeddedStore:
             ledger_table.add(connection, moved)
             _put_partials(connection, pack, {*retries, *dead})
         return True
+
+    def erase(self, packs: Sequence[Rewritten]) -> frozenset[UUID]:
+        with self._database.transaction() as connection:
+            changed = frozenset(one.pack_id for one in packs if not _rewrite(connection, one))
+        self._database.empty_log()
+        return changed
 
     def get(self, pack_id: UUID) -> Stored | None:
         rows = self._database.rows(f"{PACKS} WHERE id = ?", (pack_id.bytes,))
@@ -236,6 +253,16 @@ class EmbeddedStore:
                 passages.known(connection, waiting),
             )
 
+    def put_dictionary(self, trained: Trained) -> None:
+        with self._database.transaction() as connection:
+            dictionary_table.put(connection, trained)
+
+    def dictionary(self, dictionary_id: int) -> bytes | None:
+        return dictionary_table.get(self._database, dictionary_id)
+
+    def dictionaries(self) -> Iterator[Trained]:
+        return dictionary_table.every(self._database)
+
     def close(self) -> None:
         self._database.close()
 
@@ -274,6 +301,21 @@ def _add_pack(
     connection.executemany(PUT_DEAD, map(_dead_row, pack.dead))
     _put_partials(connection, pack, retries | dead)
     return passages.fates_by(pack.pack_id, way, retries | dead, dead)
+
+
+def _rewrite(connection: sqlite3.Connection, pack: Rewritten) -> bool:
+    """False: it is no longer as it was."""
+    key = pack.pack_id.bytes
+    if pack.was is not None:
+        row = connection.execute(f"{PACKS} WHERE id = ?", (key,)).fetchone()
+        if row is None or _stored(row) != pack.was:
+            return False
+        connection.execute(REWRITE_PACK, (pack.sidecar, pack.view, pack.body, key))
+    for letter in pack.letters:
+        _, index, *left = _dead_row(letter)
+        connection.execute(REWRITE_DEAD, (*left, key, index))
+    passages.unquote(connection, pack.pack_id)
+    return True
 
 
 def _dead_of(pack: Enriched) -> set[int]:

@@ -18,8 +18,10 @@ CHARS_MAX = 400
 
 
 def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
-    """No options."""
+    """No options. The rules are loaded here, before a processor is ready: nothing else of it runs
+    meanwhile."""
     checked.only("user_agent", options, ())
+    parsed("Mozilla")
     return enrich
 
 

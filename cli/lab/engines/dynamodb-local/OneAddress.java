@@ -5,14 +5,14 @@ import org.eclipse.jetty.server.ServerConnector;
 import software.amazon.dynamodb.services.local.main.ServerRunner;
 import software.amazon.dynamodb.services.local.server.DynamoDBProxyServer;
 
-/** DynamoDB Local listens on every address and has no option for it: here it gets the loopback. */
-public class Loopback {
+/** DynamoDB Local listens on every address and has no option for it: here -Daddress says on which. */
+public class OneAddress {
     public static void main(String[] arguments) throws Exception {
         DynamoDBProxyServer local = ServerRunner.createServerFromCommandLineArgs(arguments);
         Field field = DynamoDBProxyServer.class.getDeclaredField("server");
         field.setAccessible(true);
         for (Connector connector : ((Server) field.get(local)).getConnectors()) {
-            ((ServerConnector) connector).setHost("127.0.0.1");
+            ((ServerConnector) connector).setHost(System.getProperty("address"));
         }
         local.safeStart();
         local.join();

@@ -1,34 +1,39 @@
-"""`python -m tests.aws.fetch`: the engines that the tests of AWS run on, as jars through Maven.
+"""`python -m cli.lab.engines.fetch`: DynamoDB Local and ElasticMQ as jars, through Maven. What is a
+Python program gets a virtual environment of its own when it is first started.
 
-Each engine's folder here has a pom.xml with one pinned version, and files.sha256 with every file
-that it resolves to. They are kept outside the repository, once for each pom and digest list.
+A jar's folder here has a pom.xml with one pinned version, and files.sha256 with every file that it
+resolves to. They are kept outside the repository, once for each pom and digest list.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from cli.lab.spec import REPOSITORY
+
 HERE = Path(__file__).parent
-ENGINES = ("dynamodb-local", "elasticmq")
+JARS = ("dynamodb-local", "elasticmq")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evctl" / "engines"
 FETCH_S = 300
 
 
-def folder_of(engine: str) -> Path:
+def jars_of(engine: str) -> Path:
     """Where an engine's files are once they were fetched."""
     parts = sorted(one for one in (HERE / engine).iterdir() if one.is_file())
     digest = hashlib.sha256(b"".join(one.read_bytes() for one in parts)).hexdigest()[:12]
     return CACHE / f"{engine}-{digest}"
 
 
-def fetch(engine: str) -> None:
+def fetch_jars(engine: str) -> None:
     """Raises OSError, ValueError, or subprocess's errors; then nothing is there."""
-    target = folder_of(engine)
+    target = jars_of(engine)
     if target.exists():
         return
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -44,6 +49,25 @@ def fetch(engine: str) -> None:
         except OSError:
             if not target.exists():  # otherwise another was quicker
                 raise
+
+
+def python_environment(name: str) -> Path:
+    """The virtual environment of requirements/<name>.lock; made once for each lock. Raises OSError,
+    or subprocess's errors."""
+    lock = REPOSITORY / f"requirements/{name}.lock"
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+    home = REPOSITORY / "build/cache" / name
+    ready = home / f"ready-{digest}"
+    home.mkdir(parents=True, exist_ok=True)
+    with home.with_name(f"{name}.lock").open("w") as one_at_a_time:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+        if not ready.exists():
+            shutil.rmtree(home)
+            _run(sys.executable, "-m", "venv", str(home))
+            install = (str(home / "bin/pip"), "install", "-q", "--disable-pip-version-check")
+            _run(*install, "--require-hashes", "--only-binary", ":all:", "-r", str(lock))
+            ready.touch()
+    return home
 
 
 def _check(engine: str, files: Path) -> None:
@@ -63,12 +87,12 @@ def _run(*command: str) -> None:
 
 def main() -> int:
     """0 also when some could not be had: their tests say "not run"."""
-    for engine in ENGINES:
+    for engine in JARS:
         try:
-            fetch(engine)
+            fetch_jars(engine)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             said = (getattr(error, "stdout", None) or b"").decode(errors="replace")[-500:]
-            print(f"the test engine {engine} could not be fetched: {error} {said}", file=sys.stderr)
+            print(f"the engine {engine} could not be fetched: {error} {said}", file=sys.stderr)
     return 0
 
 

@@ -1,0 +1,65 @@
+"""Keys of 128 bits in sorted runs: which of many are there, at once. keys: shape (n, 2)."""
+
+import numpy as np
+import numpy.typing as npt
+
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+MERGED_BELOW = 4  # a run has less than a fourth of the one before it
+
+
+class SortedKeys:
+    """A set of keys in memory, 16 bytes each. Runs are merged so that few have to be searched."""
+
+    def __init__(self) -> None:
+        self._runs: list[Int64s] = []
+
+    def __len__(self) -> int:
+        return sum(map(len, self._runs))
+
+    def claim(self, keys: Int64s) -> Bools:
+        """Which were there before, or earlier among these; from now on all of them are."""
+        order = in_order(keys)
+        ordered = keys[order]
+        found: Bools = np.zeros(len(keys), dtype=np.bool_)
+        found[1:] = (ordered[1:] == ordered[:-1]).all(axis=1)
+        for run in self._runs:
+            found |= held(run[:, 0], run[:, 1], ordered)
+        self._add(ordered[~found])
+        known = np.empty_like(found)
+        known[order] = found
+        return known
+
+    def _add(self, run: Int64s) -> None:
+        while self._runs and len(self._runs[-1]) < MERGED_BELOW * len(run):
+            run = np.concatenate((self._runs.pop(), run))
+            run = run[in_order(run)]
+        if len(run):
+            self._runs.append(np.asfortranarray(run))
+
+
+def in_order(keys: Int64s) -> npt.NDArray[np.intp]:
+    """Sorts keys so that copies stand together, the first one first."""
+    order = np.argsort(keys[:, 0])
+    ordered = keys[order, 0]
+    if (ordered[1:] == ordered[:-1]).any():  # a stable order of whole keys costs five times as much
+        return np.lexsort((keys[:, 1], keys[:, 0]))
+    return order
+
+
+def held(first: Int64s, second: Int64s, keys: Int64s) -> Bools:
+    """Which of the keys are among these, whose first halves ascend."""
+    found: Bools = np.zeros(len(keys), dtype=np.bool_)
+    if not len(first):
+        return found
+    at = np.searchsorted(first, keys[:, 0])
+    alike = np.flatnonzero(first[np.minimum(at, len(first) - 1)] == keys[:, 0])
+    at = at[alike]
+    while len(alike):  # as often as there are keys that are half alike: once
+        found[alike] |= second[at] == keys[alike, 1]
+        at = at + 1
+        more = at < len(first)
+        at, alike = at[more], alike[more]
+        same = first[at] == keys[alike, 0]
+        at, alike = at[same], alike[same]
+    return found

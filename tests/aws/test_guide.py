@@ -1,0 +1,92 @@
+"""docs/aws/README.md: its file and its commands, one after the other, on the local engines; and the
+event store on what they made, by the settings that it shows."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import cli.asked
+from cli.main import run
+from eventstore import engines, settings
+from tests.aws.shop import POLICIES, Shop
+from tests.aws.test_nodes import a_fleet
+from tests.contracts.test_queue import pack_of
+from tests.rollout.fake_fleet import FakeFleet
+
+GUIDE = (POLICIES / "README.md").read_text()
+COMMANDS = re.findall(r"^\$ (evctl .*?)(?:\s{2,}#.*)?$", GUIDE, re.MULTILINE)
+OF_A_MASTER = {"evctl fleet", "evctl status"}  # which isn't started here; a lab's tests run them
+
+
+def block(key: str) -> dict[str, Any]:
+    """The one block of YAML that has this key."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+    (found,) = [read for one in blocks if key in (read := yaml.safe_load(one))]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_guide_leads_from_nothing_to_an_environment_and_back(
+    shop: Shop,
+    nodes: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    fleet = a_fleet(tmp_path)
+    write_file(tmp_path / "aws" / "prod.yaml", shop.app, nodes["groups"]["collector"])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EVCTL_FLEET", str(fleet.path))
+    monkeypatch.setattr(cli.asked, "SaltClient", lambda *_: FakeFleet.of(fleet.nodes()))
+    said: dict[str, dict[str, Any]] = {}
+    for command in COMMANDS:
+        if command in OF_A_MASTER:
+            continue
+        if "destroy" in command:
+            check_settings(shop.app)
+        words = shlex.split(command.replace("shop-prod", f"{shop.app}-prod"))[1:]
+        code = run([*words, "--json"])
+        said[words[1]] = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert code == 0, (command, said)
+    assert {one["action"] for one in said["plan"]["changes"]} == {"create"}
+    assert {one["action"] for one in said["apply"]["changes"]} == {"keep"}  # of the second
+    assert len(said["join"]["joined"]) == 2 + 2 + 1
+    assert len(said["bill"]["generations"]) == 0  # these machines are moto's
+    assert {one["kind"] for one in said["destroy"]["deleted"]} == {
+        *("queue", "table", "bucket", "template", "group", "alarm")
+    }
+
+
+def write_file(path: Path, app: str, there: dict[str, Any]) -> None:
+    """The guide's, with an app of its own, and the network that moto has."""
+    described = block("queues")
+    for group in described["groups"].values():
+        group.update({key: there[key] for key in ("subnets", "security_groups")})
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump({**described, "app": app}))
+
+
+def check_settings(app: str) -> None:
+    """The event store, as the pillar sets it, opens on what was made; each role the same."""
+    by_role = block("evctl")["evctl"]["settings"]
+    assert by_role["collector"] == by_role["processor"] == by_role["postprocessor"]
+    assert block("queue") == by_role["collector"]
+    given = {key: one.replace("shop-", f"{app}-") for key, one in by_role["processor"].items()}
+    options = settings.from_dict(given)
+    queue, store = engines.open_queue(options), engines.open_store(options)
+    pack = pack_of(b"body")
+    queue.put([pack])
+    (lease,) = queue.claim(1, 60)
+    assert lease.pack_id == pack.pack_id
+    queue.ack([lease])
+    assert list(store.packs()) == []
+    assert list(engines.open_aggregates(options).windows()) == []
+    queue.close()
+    store.close()
