@@ -3,12 +3,14 @@
 Texts of the usual form, 2026-11-25T18:00:00.123Z, are read many at a time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 import numpy.typing as npt
+
+from eventstore.columnar import Texts
 
 Int64s = npt.NDArray[np.int64]
 
@@ -23,10 +25,6 @@ MANY = 64  # of fewer, one at a time is as fast
 LEAST = np.frombuffer(b"0000-00-00T00:00:00.000Z", dtype=np.uint8)
 SPAN = np.where(ord("0") == LEAST, 9, 0).astype(np.uint8)  # how far above it each place may be
 PARTS = ((0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19), (20, 23))  # year … milliseconds
-# Digits times this are the parts; no sum reaches 2^24, so 32 bits hold it exactly.
-WEIGHTS = np.zeros((len(LEAST), len(PARTS)), dtype=np.float32)
-for _part, (_start, _end) in enumerate(PARTS):
-    WEIGHTS[_start:_end, _part] = 10.0 ** np.arange(_end - _start)[::-1]
 DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 
 
@@ -54,11 +52,14 @@ def stated_times(values: Sequence[object]) -> Int64s:
         return _one_by_one(values)
     if set(map(len, values)) != {len(LEAST)}:  # type: ignore[arg-type] # they are texts
         return _one_by_one(values)
-    rows = np.frombuffer(text, dtype=np.uint8).reshape(-1, len(LEAST))
-    times, usual = _usual_times(rows)
-    odd = np.flatnonzero(~usual)
-    times[odd] = _one_by_one([values[place] for place in odd.tolist()])
-    return times
+    return _many(text, values.__getitem__)
+
+
+def times_in(texts: Texts) -> Int64s:
+    """The same of texts."""
+    if len(texts) < MANY or (texts.sizes() != len(LEAST)).any():
+        return _one_by_one(texts.texts())
+    return _many(texts.joined(), texts.text)
 
 
 def iso_time(time_ms: int) -> str:
@@ -89,13 +90,24 @@ def _one_by_one(values: Sequence[object]) -> Int64s:
     return np.array(stated, dtype=np.int64)
 
 
+def _many(block: bytes, value: Callable[[int], object]) -> Int64s:
+    """Texts as long as those of the usual form, one after another; and each by its place."""
+    rows = np.frombuffer(block, dtype=np.uint8).reshape(-1, len(LEAST))
+    times, usual = _usual_times(rows)
+    odd = np.flatnonzero(~usual)
+    times[odd] = _one_by_one(list(map(value, odd.tolist())))
+    return times
+
+
 def _usual_times(rows: npt.NDArray[np.uint8]) -> tuple[Int64s, npt.NDArray[np.bool_]]:
     """Texts of the usual form, shape (n, 24) → their times, and which of them are such texts."""
     digits = rows - LEAST  # what is below it becomes large
     wrong = (digits > SPAN).view(np.uint64)  # eight places at a time
     usual = np.bitwise_or.reduce(wrong, axis=1) == 0
-    parts = (WEIGHTS.T @ digits.T.astype(np.float32)).astype(np.int64)
-    year, month, day, hour, minute, second, millis = parts
+    places = np.ascontiguousarray(digits.T).astype(np.int32)
+    year, month, day, hour, minute, second, millis = (
+        reduce(lambda number, digit: number * 10 + digit, places[start:end]) for start, end in PARTS
+    )
     usual &= (month >= 1) & (month <= 12) & (hour < 24) & (minute < 60) & (second < 60)
     month = np.where(usual, month, 1)
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
@@ -105,6 +117,7 @@ def _usual_times(rows: npt.NDArray[np.uint8]) -> tuple[Int64s, npt.NDArray[np.bo
     years, months = year - march, month + 12 * march - 3
     days = 365 * years + years // 4 - years // 100 + years // 400
     days += (153 * months + 2) // 5 + day - 1 - 719468
+    days = days.astype(np.int64)
     return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + millis, usual
 
 

@@ -40,7 +40,7 @@ PLACES = {
 }
 
 # Inside eventstore: what each layer may import of the others. Unlisted modules are checked too.
-BASE = {"errors", "event", "ledger", "metrics", "times"}
+BASE = {"columnar", "errors", "event", "ledger", "metrics", "times"}
 LOW = BASE | {"ports", "settings", "endpoints"}
 MIDDLE = LOW | {"address", "dictionaries", "formats", "tagging", "packing"}
 LAYERS = {
@@ -52,12 +52,13 @@ LAYERS = {
     "endpoints": {"errors", "event"},
     "settings": {"errors", "event", "endpoints"},
     "address": set(),
-    "times": set(),
+    "columnar": set(),
+    "times": {"columnar"},
     "ports": {"errors", "event", "ledger"},
     "dictionaries": {"errors"},
     "packing": {"dictionaries", "errors", "event", "times"},
     "tagging": {"endpoints"},
-    "formats": {"errors", "event", "times"},
+    "formats": {"columnar", "errors", "event", "times"},
     "backends": {"errors", "event", "ledger", "metrics", "ports"},
     "collector": MIDDLE,
     "worker": BASE,

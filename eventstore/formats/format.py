@@ -10,14 +10,16 @@ Both are pure.
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
 import orjson
 
+from eventstore.columnar import Coded, Texts
 from eventstore.errors import Refused
 from eventstore.event import divided
+from eventstore.times import Int64s
 
 JSON = "application/json"
 
@@ -168,13 +170,32 @@ class Run:
         return divided(self.block, self.lengths)
 
 
+class Read(Protocol):
+    """What the pipeline reads of some events, by the names of event.FIELDS: "" where an event has
+    no text there."""
+
+    def __len__(self) -> int: ...
+
+    def texts(self, name: str, /) -> Texts: ...
+
+    def pieces(self, name: str, /) -> list[bytes]:
+        """The same, each in UTF-8."""
+
+    def coded(self, name: str, /) -> Coded: ...
+
+    def stated_times(self) -> Int64s:
+        """As in times.py, of their field `time`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """The processor's half of a format.
 
     fields: of each event of a run, in order; a text says why that event can't be read. value: one
-    event as the JSON object that transforms and readers see.
+    event as the JSON object that transforms and readers see. columns: the same as fields at once,
+    where a format can and none of the run's events is unusable; otherwise None.
     """
 
     fields: Callable[[Run], list[Fields | str]]
     value: Callable[[bytes, bytes], dict[str, Any]]
+    columns: Callable[[Run], Read | None] = lambda _: None

@@ -7,8 +7,9 @@ import msgspec
 import orjson
 
 from eventstore.event import FIELDS
-from eventstore.formats.format import Fields, Reader, Run
+from eventstore.formats.format import Fields, Read, Reader, Run
 
+AT_ONCE_MIN = 1000  # of fewer, one at a time is as fast
 # RecursionError: data that nobody has called JSON may be nested however deep.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -16,6 +17,15 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 def fields(run: Run) -> list[Fields | str]:
     """Top-level fields, by the endpoint's own names."""
     return decoded(_decoder(tuple({**FIELDS, **run.names}.values())), run)
+
+
+def columns(run: Run) -> Read | None:
+    """The same, where that goes at once."""
+    if run.lengths is not None or run.count < AT_ONCE_MIN:
+        return None
+    from eventstore.formats import json_columns  # only processors carry Arrow
+
+    return json_columns.read(run)
 
 
 def decoded(decoder: msgspec.json.Decoder[Any], run: Run) -> list[Any]:
@@ -52,4 +62,4 @@ def _decoder(names: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(msgspec.defstruct("Fields", columns, rename=renamed, gc=False))
 
 
-READER = Reader(fields, value)
+READER = Reader(fields, value, columns)

@@ -9,7 +9,7 @@ from eventstore.formats.checks import check_depth, check_objects, loads
 from eventstore.formats.format import Events, Format, Limits, Sent
 
 WHITE_SPACE = b" \t\r"
-NEWLINE, OPEN, CLOSE = b"\n{}"
+NEWLINE, OPEN, CLOSE, OPEN_LIST = b"\n{}["
 PLAIN_BYTES_MIN = 4096  # below it, parsing is as fast
 DIGITS_MAX = 128
 
@@ -54,10 +54,10 @@ def _plainly_sound(block: bytes, limits: Limits) -> int:
     lines = np.count_nonzero(newlines) + 1
     if lines > limits.events_max or text[0] != OPEN or text[-1] != CLOSE:
         return 0
-    dividing = newlines[1:-1] & (text[:-2] == CLOSE) & (text[2:] == OPEN)
-    if np.count_nonzero(dividing) != lines - 1:
+    dividing = np.flatnonzero(newlines)
+    if (text[dividing - 1] != CLOSE).any() or (text[dividing + 1] != OPEN).any():
         return 0
-    opened = np.count_nonzero(text | 0x20 == OPEN)  # [ is { without this bit, and nothing else is
+    opened = np.count_nonzero(text == OPEN) + np.count_nonzero(text == OPEN_LIST)
     if opened - lines >= limits.depth_max or _has_long_numbers(text):
         return 0
     try:

@@ -1,27 +1,25 @@
 """A pack's events, column by column: what enrichments read, and what they add.
 
-Most values repeat, so a column of texts is coded: its distinct values, and for each event which of
-them it has. An enrichment works on the distinct values, and columns that come from one source share
+An enrichment works on the distinct values of a column, and columns that come from one source share
 its codes.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import count, repeat
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from eventstore.columnar import Coded, Codes, Int64s, Texts, coded, encoded
 from eventstore.event import TEXT_CHARS_MAX
-from eventstore.formats import Fields
+from eventstore.formats import Fields, Read
 from eventstore.packing import Pack, Share
+from eventstore.times import stated_times
 
 Made = TypeVar("Made")
-Codes = npt.NDArray[np.uint32]
-Int64s = npt.NDArray[np.int64]
 
 
 class Death(NamedTuple):
@@ -29,27 +27,6 @@ class Death(NamedTuple):
 
     stage: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Coded:
-    """values[codes[n]] is what event n has."""
-
-    values: list[str]
-    codes: Codes
-
-    def texts(self) -> list[str]:
-        """A value for each event."""
-        return [self.values[code] for code in self.codes.tolist()]
-
-    def mapped(self, function: Callable[[str], str]) -> "Coded":
-        """Another column with the same codes."""
-        return Coded([function(value) for value in self.values], self.codes)
-
-    def merged(self, texts: Iterable[str]) -> "Coded":
-        """A text for each value instead; for values that become the same, codes of their own."""
-        inner = coded(list(texts))
-        return Coded(inner.values, inner.codes[self.codes])
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +43,6 @@ class Hashes:
 Column = Coded | Hashes | Int64s
 
 
-def coded(texts: Sequence[str]) -> Coded:
-    """A text for each event, coded in the order of their first appearance."""
-    order: defaultdict[str, int] = defaultdict(count().__next__)
-    codes = np.fromiter(map(order.__getitem__, texts), dtype=np.uint32, count=len(texts))
-    return Coded(list(order), codes)
-
-
 def paired(one: Coded, other: Coded) -> tuple[list[tuple[str, str]], Codes]:
     """The distinct pairs of what events have in two columns, and each event's pair."""
     width = len(other.values)
@@ -81,45 +51,53 @@ def paired(one: Coded, other: Coded) -> tuple[list[tuple[str, str]], Codes]:
     return pairs, codes.astype(np.uint32)
 
 
+class Rows:
+    """What was read event by event; those that can't be read have nothing."""
+
+    def __init__(self, fields: Sequence[Fields]) -> None:
+        self._fields = fields
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def texts(self, name: str) -> Texts:
+        return Texts.of(self._texts(name))
+
+    def pieces(self, name: str) -> list[bytes]:
+        return list(map(encoded, self._texts(name)))
+
+    def coded(self, name: str) -> Coded:
+        return coded(self._texts(name))
+
+    def stated_times(self) -> Int64s:
+        return stated_times([one.time for one in self._fields])
+
+    def _texts(self, name: str) -> list[str]:
+        found = list(map(attrgetter(name), self._fields))
+        if set(map(type, found)) == {str}:
+            return found
+        return [one if type(one) is str else "" for one in found]
+
+
 @dataclass
 class Columns:
-    """pack: where the events come from. fields: what was read of each event. dead: index → why this
+    """pack: where the events come from. read: what was read of each event. dead: index → why this
     event is a dead letter. times_ms: when each happened, in Unix milliseconds. added: what
     enrichments have found out, in their order."""
 
     pack: Pack
-    fields: list[Fields]
+    read: Read
     dead: dict[int, Death]
     times_ms: Int64s
     added: dict[str, Column] = field(default_factory=dict)
     _made: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.fields)
+        return len(self.read)
 
     def source(self, name: str) -> Coded:
-        """The texts, of bounded length, coded."""
-        return self.once(name, lambda: self._read(name))
-
-    def raw(self, name: str) -> list[Any]:
-        """One of event.FIELDS as it stands in each event: any JSON value."""
-        return list(map(attrgetter(name), self.fields))
-
-    def texts(self, name: str) -> list[str]:
-        """One of event.FIELDS as text; "" where an event has none."""
-        found = self.raw(name)
-        if set(map(type, found)) == {str}:
-            return found
-        return [one if type(one) is str else "" for one in found]
-
-    def _read(self, name: str) -> Coded:
-        found = self.raw(name)
-        if found.count(None) == len(found):
-            return Coded([""], np.zeros(len(found), dtype=np.uint32))
-        whole = coded(self.texts(name))
-        if max(map(len, whole.values), default=0) <= TEXT_CHARS_MAX:
-            return whole
-        return whole.merged([one[:TEXT_CHARS_MAX] for one in whole.values])
+        """One of event.FIELDS, coded; the texts are of bounded length."""
+        return self.once(name, lambda: _bounded(self.read.coded(name)))
 
     def once(self, name: str, make: Callable[[], Made]) -> Made:
         """What several steps need, made by the first of them."""
@@ -164,3 +142,9 @@ class Columns:
     def add(self, name: str, column: Column) -> None:
         """Adds what an enrichment has found out."""
         self.added[name] = column
+
+
+def _bounded(column: Coded) -> Coded:
+    if max(map(len, column.values), default=0) <= TEXT_CHARS_MAX:
+        return column
+    return column.merged([one[:TEXT_CHARS_MAX] for one in column.values])

@@ -6,17 +6,17 @@ from uuid import UUID
 from eventstore import packing
 from eventstore.dictionaries import NO_DICTIONARIES, Dictionaries
 from eventstore.errors import PackCorrupt, SettingsError
-from eventstore.formats import Fields
+from eventstore.formats import READERS, Fields, Read, Run
 from eventstore.ports import ERASED, DeadLetter, Enriched
 from eventstore.processing import sidecar
-from eventstore.processing.columns import Columns, Death
+from eventstore.processing.columns import Columns, Death, Rows
 from eventstore.processing.enrichments import ENRICHMENTS, Enrichment
 from eventstore.processing.identity import keys_of, spans_of
 from eventstore.processing.reading import erased_by, fields_of
 from eventstore.processing.transform_worker import Transformed
 from eventstore.processing.transformer import Transformer
 from eventstore.settings import Settings
-from eventstore.times import event_times, stated_times
+from eventstore.times import event_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,15 @@ def enrich(
     pack = packing.unpack(body, dictionaries)
     if pack.id != pack_id:
         raise PackCorrupt(f"the pack says it is {pack.id}, the queue says {pack_id}")
-    fields, dead = _read(pack)
-    stated = stated_times([one.time for one in fields])
+    read, dead = _read(pack)
+    stated = read.stated_times()
     received, sent = pack.moments()
     times = event_times(
         stated, received, sent, late_max_s=rules.late_max_s, early_max_s=rules.early_max_s
     )
     for index, left in pack.tombstones.items():
         times[index] = left.time_ms
-    columns = Columns(pack, fields, dead, times)
+    columns = Columns(pack, read, dead, times)
     names = columns.source("name")
     columns.add("time_ms", columns.times_ms)
     columns.add("name", names)
@@ -79,7 +79,7 @@ def enrich(
         windows=columns.times_ms // 1000 // rules.window_s * rules.window_s,
         names=names.values,
         name_codes=names.codes,
-        keys=keys_of([one.client_id for one in fields], pack.tags.get("source", endpoint)),
+        keys=keys_of(read.pieces("client_id"), pack.tags.get("source", endpoint)),
         key_spans=spans_of(stated),
         dead=_dead_letters(pack, columns),
         view=made.view,
@@ -87,17 +87,28 @@ def enrich(
     )
 
 
-def _read(pack: packing.Pack) -> tuple[list[Fields], dict[int, Death]]:
+def _read(pack: packing.Pack) -> tuple[Read, dict[int, Death]]:
     """Each event's fields, those of a dead event empty; and the dead ones."""
-    fields: list[Fields] = []
     dead = {index: Death(ERASED, erased_by(left)) for index, left in pack.tombstones.items()}
     dead |= {index: Death("format", reason) for index, reason in pack.refused.items()}
+    if (columns := _at_once(pack)) is not None:
+        return columns, dead
+    fields: list[Fields] = []
     for one in fields_of(pack):
         if type(one) is str:
             dead.setdefault(len(fields), Death("format", one))
             one = Fields()  # noqa: PLW2901 - in its place
         fields.append(one)  # type: ignore[arg-type]
-    return fields, dead
+    return Rows(fields), dead
+
+
+def _at_once(pack: packing.Pack) -> Read | None:
+    """All fields of a whole pack, where its format can do that."""
+    contexts = {share.context for share in pack.shares}
+    if pack.tombstones or len(contexts) != 1 or pack.format not in READERS:
+        return None
+    ((context, block, lengths, count),) = pack.runs()
+    return READERS[pack.format].columns(Run(block, count, lengths, context, pack.names))
 
 
 def _dead_letters(pack: packing.Pack, columns: Columns) -> tuple[DeadLetter, ...]:

@@ -4,7 +4,7 @@ states.
 128 bits: two of ten billion different ids are taken for the same with a chance of 1 in 10^18.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import repeat
 
 import numpy as np
@@ -19,17 +19,16 @@ UNDATED = -(1 << 40)  # the span of events that state none
 SPAN_MS = 10_000
 
 
-def keys_of(ids: Sequence[object], source: str) -> Int64s:
+def keys_of(ids: Sequence[bytes], source: str) -> Int64s:
     """Shape (n, 2); zeros where an event has no text as its id. The same id from another source
     is another key."""
     seed = xxhash.xxh3_64_intdigest(source.encode())
     digest = xxhash.xxh3_128_digest
-    hashed: Iterable[bytes]
-    if set(map(type, ids)) == {str} and all(ids):
-        hashed = map(digest, map(str.encode, ids), repeat(seed))  # type: ignore[arg-type] # texts
+    if all(ids):
+        hashed = b"".join(map(digest, ids, repeat(seed)))
     else:
-        hashed = [digest(one.encode(), seed) if type(one) is str and one else NO_KEY for one in ids]
-    return np.frombuffer(b"".join(hashed), dtype=np.int64).reshape(-1, 2)
+        hashed = b"".join([digest(one, seed) if one else NO_KEY for one in ids])
+    return np.frombuffer(hashed, dtype=np.int64).reshape(-1, 2)
 
 
 def spans_of(stated: Int64s) -> Int64s:

@@ -11,7 +11,8 @@ import numpy as np
 import orjson
 import zstandard
 
-from eventstore.processing.columns import Coded, Codes, Column, Hashes, coded
+from eventstore.columnar import Coded, Codes, coded
+from eventstore.processing.columns import Column, Hashes
 
 MAGIC = b"EVSC"
 PREFIX = struct.Struct("<4sI")

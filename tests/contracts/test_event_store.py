@@ -48,7 +48,7 @@ def enriched(
         windows=np.array([key.window_start_s for key in counted], dtype=np.int64),
         names=names,
         name_codes=np.array([names.index(key.name) for key in counted], dtype=np.uint32),
-        keys=keys_of(ids or [None] * len(counted), "web"),
+        keys=keys_of([(one or "").encode() for one in ids or [None] * len(counted)], "web"),
         key_spans=np.array(spans or [0] * len(counted), dtype=np.int64),
     )
 
@@ -119,7 +119,7 @@ class EventStoreContract:
 
     def test_other_sources_and_spans_and_events_without_ids_are_their_own(self, store: EventStore):
         one = enriched([A, A, A, A], ["x", "x", None, None], spans=[0, 1, 0, 0])
-        other = replace(enriched([A], ["x"]), keys=keys_of(["x"], "ios"))
+        other = replace(enriched([A], ["x"]), keys=keys_of([b"x"], "ios"))
         store.put([one, other])
         assert set(hidden_of(store).values()) == {frozenset()}
 

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from eventstore import engines, packing
+from eventstore.columnar import Coded
 from eventstore.errors import EngineUnavailable, PackCorrupt
 from eventstore.event import EventId, new_pack_id
 from eventstore.packing import Share
 from eventstore.ports import ERASED, DeadLetter, Depth, Packed, Stored, Way
 from eventstore.processing import erase as erase_module
 from eventstore.processing import sidecar, view
-from eventstore.processing.columns import Coded, Hashes
+from eventstore.processing.columns import Hashes
 from eventstore.processing.erase import Looked, Request, Waits, erase
 from eventstore.processing.erasing import held, rewritten
 from eventstore.processing.processor import Processor

@@ -94,10 +94,10 @@ def test_enriching_is_a_pure_function_of_the_pack(settings: Settings):
     assert columns["time_ms"][:2] == [NOW_MS - 61_000, NOW_MS]
 
 
-def test_client_keys_belong_to_their_source_and_are_texts():
-    web, ios = keys_of(["x", 7, "", None, "x" * 10_000], "web"), keys_of(["x"], "ios")
-    assert web.shape == (5, 2)
-    assert web.any(axis=1).tolist() == [True, False, False, False, True]
+def test_client_keys_belong_to_their_source():
+    web, ios = keys_of([b"x", b"", b"x" * 10_000], "web"), keys_of([b"x"], "ios")
+    assert web.shape == (3, 2)
+    assert web.any(axis=1).tolist() == [True, False, True]
     assert (web[0] != ios[0]).all()
 
 

@@ -10,8 +10,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventstore.columnar import Coded, coded
 from eventstore.processing import sidecar
-from eventstore.processing.columns import Coded, coded, paired
+from eventstore.processing.columns import paired
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "sidecars"
 TIMES_MS = [1795530600500, 1795530600400, 1795530661000]

@@ -6,7 +6,8 @@ Columns: asn ("AS64496"), as_organisation. Option: database (its path).
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from eventstore.processing.columns import Coded, Columns
+from eventstore.columnar import Coded
+from eventstore.processing.columns import Columns
 from eventstore.processing.enrichments import database
 
 

@@ -5,16 +5,18 @@ its siblings); click_id and click_network ("google", "meta", "microsoft") from g
 msclkid. Of a mark that is there twice the first counts.
 """
 
-import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote, unquote_plus
+from urllib.parse import unquote_plus
 
 import numpy as np
+import numpy.typing as npt
 
+from eventstore.columnar import Coded, Int64s, Texts
 from eventstore.event import TEXT_CHARS_MAX
-from eventstore.processing.columns import Coded, Columns, coded
+from eventstore.processing.columns import Columns
 from eventstore.processing.enrichments import options as checked
 from eventstore.processing.enrichments.url import cut
 
@@ -26,10 +28,11 @@ UTM = {
     "utm_term": "campaign_term",
     "utm_content": "campaign_content",
 }
-AMPERSAND, NEWLINE = b"&\n"
+AMPERSAND, HASH = b"&#"
 CLICKS = {"gclid": "google", "fbclid": "meta", "msclkid": "microsoft"}
 NAMES = (*UTM.values(), "click_id", "click_network")
-# The first four bytes of a mark, as one number.
+# The first bytes of a mark, as one number.
+BEGINNING_BYTES = 4
 BEGINNINGS = np.frombuffer(b"utm_gclifbclmscl", dtype="<u4").reshape(-1, 1)
 
 
@@ -40,34 +43,38 @@ def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
 
 
 def enrich(columns: Columns) -> None:
-    marks = coded(marked([query for _, _, query in cut(columns)]))
+    marks = marked(*cut(columns)).coded()
     found = list(map(parsed, marks.values))
     for place, name in enumerate(NAMES):
         columns.add(name, Coded([one[place] for one in found], marks.codes))
 
 
-def marked(queries: Sequence[str]) -> list[str]:
+def marked(urls: Texts, queries: Int64s) -> Texts:
     """Of each query string the part from its first mark to the end of its last one: the same for
-    many visitors. All query strings are looked at as one text, where a step costs little."""
-    whole = "\n".join(queries)
-    if "#" in whole or whole.count("\n") >= len(queries) or not whole.isascii():
-        whole = "\n".join(map(plain, queries))
-    chars = np.frombuffer(b"\n%b\n\n\n\n" % whole.encode(), dtype=np.uint8)
-    ends = np.flatnonzero((chars == AMPERSAND) | (chars == NEWLINE))
-    pieces = ends[:-4] + 1
-    begins = np.ndarray(len(chars) - 3, dtype="<u4", buffer=chars, strides=(1,))[pieces]
-    marks = np.flatnonzero((begins == BEGINNINGS).any(axis=0))
-    lines = np.cumsum(chars[ends] == NEWLINE)[marks] - 1
-    first = np.zeros(len(queries), dtype=np.intp)
-    last = np.zeros(len(queries), dtype=np.intp)
-    first[lines[::-1]] = pieces[marks[::-1]] - 1  # of several the one that is written last counts
-    last[lines] = ends[marks + 1] - 1
-    return list(map(whole.__getitem__, map(slice, first.tolist(), last.tolist())))
+    many visitors. queries: where each begins. All are looked at together."""
+    starts = np.minimum(queries + 1, urls.ends)
+    ends = replace(urls, starts=starts).first(HASH)
+    block = np.frombuffer(urls.block + bytes(BEGINNING_BYTES), dtype=np.uint8)
+    words = np.ndarray(len(urls.block) + 1, dtype="<u4", buffer=block, strides=(1,))
+    ampersands = np.flatnonzero(urls.array == AMPERSAND)
+    at_once = _begins(words[starts]) & (ends - starts >= BEGINNING_BYTES)
+    later = ampersands[_begins(words[ampersands + 1])] + 1
+    of = np.searchsorted(starts, later, side="right") - 1
+    inside = (later >= starts[of]) & (later + BEGINNING_BYTES <= ends[of])
+    later, of = later[inside], of[inside]
+    first = urls.ends.copy()
+    first[of[::-1]] = later[::-1]  # of several the one that is written last counts
+    first[at_once] = starts[at_once]
+    last = np.where(at_once, starts, urls.ends)
+    last[of] = later
+    following = np.append(ampersands, len(urls.block))[np.searchsorted(ampersands, last)]
+    return Texts(urls.block, np.minimum(first, ends), np.minimum(following, ends))
 
 
-def plain(query: str) -> str:
-    """The same query string in one line of ASCII, without the fragment that follows it."""
-    return quote(query.partition("#")[0], safe=string.punctuation)
+def _begins(words: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+    """Which of them begin a mark."""
+    found: npt.NDArray[np.bool_] = (words == BEGINNINGS).any(axis=0)
+    return found
 
 
 @lru_cache(maxsize=CACHED_MAX)

@@ -7,7 +7,8 @@ Option: database (its path).
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from eventstore.processing.columns import Coded, Columns
+from eventstore.columnar import Coded
+from eventstore.processing.columns import Columns
 from eventstore.processing.enrichments import database
 
 NAMES = ("country", "region", "city")

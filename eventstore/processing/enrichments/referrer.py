@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from eventstore.processing.columns import Coded, Columns, paired
+from eventstore.columnar import Coded
+from eventstore.processing.columns import Columns, paired
 from eventstore.processing.enrichments import options as checked
 from eventstore.processing.enrichments.url import divided, host_and_path
 

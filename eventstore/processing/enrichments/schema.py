@@ -5,16 +5,20 @@ own settings, for it is the one that checks: an endpoint that the collector does
 longer, can be waiting in the queue. A schema must be whole: nothing is fetched.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from __future__ import annotations
 
-import jsonschema_rs
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
 import orjson
 
 from eventstore.errors import SettingsError
 from eventstore.formats import READERS
 from eventstore.processing.columns import Columns
 from eventstore.processing.enrichments import options as checked
+
+if TYPE_CHECKING:
+    import jsonschema_rs  # otherwise only where it is used: 4 MiB for those that check schemas
 
 VALUE = "it"  # stands for the offending value: a reason holds no data, and is the same for many
 REASON_CHARS_MAX = 300
@@ -35,6 +39,8 @@ def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
 
 
 def _check(columns: Columns, validator: jsonschema_rs.Validator) -> None:
+    import jsonschema_rs
+
     value = READERS[columns.pack.format].value
     for index, (event, share) in enumerate(columns.pack.per_event()):
         if index in columns.dead:
@@ -52,6 +58,8 @@ def reason_of(error: jsonschema_rs.ValidationError) -> str:
 
 
 def _validator(endpoint: str, value: object) -> jsonschema_rs.Validator:
+    import jsonschema_rs
+
     path = checked.file_of("schema", endpoint, value)
     try:
         document = orjson.loads(path.read_bytes())

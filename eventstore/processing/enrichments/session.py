@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from eventstore.processing.columns import Coded, Columns, Hashes, coded
+from eventstore.columnar import Coded, coded, encoded
+from eventstore.processing.columns import Columns, Hashes
 from eventstore.processing.enrichments import options as checked
 
 BUCKET_MS = 30 * 60 * 1000
@@ -37,7 +38,7 @@ def _derived(columns: Columns, stated: Coded) -> Coded | Hashes:
     agents = columns.user_agents()
     # Hashed apart and joined as numbers: agents are few.
     who = _hashes(_who(columns))
-    joined = who * MIX + _hashes(agents.values)[agents.codes]
+    joined = who * MIX + _hashes(list(map(encoded, agents.values)))[agents.codes]
     joined = joined * MIX + (columns.times_ms // BUCKET_MS).view(np.uint64)
     joined[who == 0] = 0
     derived = Hashes(joined)
@@ -47,18 +48,19 @@ def _derived(columns: Columns, stated: Coded) -> Coded | Hashes:
     return coded([text or hashed for text, hashed in pairs])
 
 
-def _who(columns: Columns) -> Sequence[str]:
+def _who(columns: Columns) -> Sequence[bytes]:
     """The user of each event, or without one its address."""
-    users = columns.texts("user")
+    users = columns.read.pieces("user")
     if all(users):
         return users
-    return [a or b for a, b in zip(users, columns.addresses().texts(), strict=True)]
+    addresses = columns.addresses().texts()
+    return [a or encoded(b) for a, b in zip(users, addresses, strict=True)]
 
 
-def _hashes(texts: Sequence[str]) -> Words:
+def _hashes(texts: Sequence[bytes]) -> Words:
     """A number for each text; 0 for "", which is nobody."""
     digest = xxhash.xxh3_64_intdigest
-    hashed = np.fromiter(map(digest, map(str.encode, texts)), dtype=np.uint64, count=len(texts))
-    if "" in texts:
+    hashed = np.fromiter(map(digest, texts), dtype=np.uint64, count=len(texts))
+    if b"" in texts:
         hashed[hashed == digest(b"")] = 0
     return hashed

@@ -6,15 +6,18 @@ is unique is never coded.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from eventstore.columnar import Coded, Int64s, Texts
 from eventstore.event import TEXT_CHARS_MAX
-from eventstore.processing.columns import Coded, Columns, coded
+from eventstore.processing.columns import Columns
 from eventstore.processing.enrichments import options as checked
 
 CACHED_MAX = 8192
 CHARS_MAX = 2048
+QUESTION_MARK = ord("?")
 
 
 def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
@@ -33,21 +36,22 @@ def divided(columns: Columns) -> tuple[Coded, Coded]:
     """The pages' hosts, of distinct values, and their paths."""
 
     def make() -> tuple[Coded, Coded]:
-        pages = coded([page for page, _, _ in cut(columns)])
+        urls, queries = cut(columns)
+        pages = replace(urls, ends=queries).coded()
         found = list(map(host_and_path, pages.values))
         return pages.merged([host for host, _ in found]), Coded([p for _, p in found], pages.codes)
 
     return columns.once("url: divided", make)
 
 
-def cut(columns: Columns) -> list[tuple[str, str, str]]:
-    """The page's address, for each event: before its first "?", that, and the rest."""
+def cut(columns: Columns) -> tuple[Texts, Int64s]:
+    """The pages' addresses, and where in each of them its query string begins, with its "?"."""
 
-    def make() -> list[tuple[str, str, str]]:
-        addresses = columns.texts("url")
-        if max(map(len, addresses), default=0) > CHARS_MAX:
-            addresses = [one[:CHARS_MAX] for one in addresses]
-        return [one.partition("?") for one in addresses]
+    def make() -> tuple[Texts, Int64s]:
+        urls = columns.read.texts("url")
+        if urls.sizes().max(initial=0) > CHARS_MAX:
+            urls = Texts.of([one[:CHARS_MAX] for one in urls.texts()])
+        return urls, urls.first(QUESTION_MARK)
 
     return columns.once("url: cut", make)
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from eventstore.processing.columns import Coded, Columns
+from eventstore.columnar import Coded
+from eventstore.processing.columns import Columns
 from eventstore.processing.enrichments import options as checked
 
 CACHED_MAX = 4096

@@ -1,0 +1,175 @@
+"""A text for each of many events, in two ways: as places in one block of bytes, where a step on all
+of them costs little; and coded.
+
+Most values repeat, so a coded column has its distinct values, and for each event which of them it
+has. What works on the distinct values is cheap, whatever it does.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+
+import numpy as np
+import numpy.typing as npt
+
+Codes = npt.NDArray[np.uint32]
+Int64s = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.intp]
+MANY = 512  # of fewer, one at a time is as fast
+SEPARATOR = b"\n"
+WORD_BYTES = 8
+WORDS_MAX = 12
+FIRST_BYTES = np.array([(1 << 8 * n) - 1 for n in range(WORD_BYTES + 1)], dtype=np.uint64)
+MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads all bits upwards
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """values[codes[n]] is what event n has."""
+
+    values: list[str]
+    codes: Codes
+
+    def texts(self) -> list[str]:
+        """A value for each event."""
+        return [self.values[code] for code in self.codes.tolist()]
+
+    def mapped(self, function: Callable[[str], str]) -> "Coded":
+        """Another column with the same codes."""
+        return Coded([function(value) for value in self.values], self.codes)
+
+    def merged(self, texts: Iterable[str]) -> "Coded":
+        """A text for each value instead; for values that become the same, codes of their own."""
+        inner = coded(list(texts))
+        return Coded(inner.values, inner.codes[self.codes])
+
+
+def coded(texts: Sequence[str]) -> Coded:
+    """A text for each event, coded in the order of their first appearance."""
+    order: defaultdict[str, int] = defaultdict(count().__next__)
+    codes = np.fromiter(map(order.__getitem__, texts), dtype=np.uint32, count=len(texts))
+    return Coded(list(order), codes)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Event n has block[starts[n]:ends[n]], UTF-8. They stand in their order, none in another."""
+
+    block: bytes
+    starts: Int64s
+    ends: Int64s
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> "Texts":
+        """One after another."""
+        whole = "".join(texts)
+        block = encoded(whole)
+        alike = len(block) == len(whole)
+        sizes = map(len, texts if alike else map(encoded, texts))
+        ends = np.cumsum(np.fromiter(sizes, dtype=np.int64, count=len(texts)))
+        return cls(block, np.concatenate([np.zeros(1, dtype=np.int64), ends])[:-1], ends)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @cached_property
+    def array(self) -> Bytes:
+        """The block."""
+        return np.frombuffer(self.block, dtype=np.uint8)
+
+    def sizes(self) -> Int64s:
+        """In bytes."""
+        return self.ends - self.starts
+
+    def joined(self) -> bytes:
+        """All of them, one after another."""
+        if np.array_equal(self.starts[1:], self.ends[:-1]):
+            return self.block[self.starts[0] : self.ends[-1]] if len(self) else b""
+        return b"".join(self._sliced())
+
+    def pieces(self) -> list[bytes]:
+        """Each event's own bytes."""
+        whole = self.joined()
+        if len(self) < MANY or SEPARATOR in whole:
+            return self._sliced()
+        # Faster than slicing one after another.
+        places = np.cumsum(self.sizes())[:-1]
+        divided = np.insert(np.frombuffer(whole, dtype=np.uint8), places, SEPARATOR[0])
+        return divided.tobytes().split(SEPARATOR)
+
+    def _sliced(self) -> list[bytes]:
+        block, places = self.block, zip(self.starts.tolist(), self.ends.tolist(), strict=True)
+        return [block[start:end] for start, end in places]
+
+    def text(self, place: int) -> str:
+        """One event's."""
+        return decoded(self.block[self.starts[place] : self.ends[place]])
+
+    def texts(self) -> list[str]:
+        """Each event's text."""
+        return self._texts_of(self.starts, self.ends)
+
+    def coded(self) -> Coded:
+        """Coded, in an order that depends on nothing but the texts."""
+        found = _alike(self) if len(self) >= MANY else None
+        if found is None:
+            return coded(self.texts())
+        places, codes = found
+        return Coded(self._texts_of(self.starts[places], self.ends[places]), codes)
+
+    def _texts_of(self, starts: Int64s, ends: Int64s) -> list[str]:
+        pairs = zip(starts.tolist(), ends.tolist(), strict=True)
+        if self.block.isascii():
+            text = self.block.decode("ascii")
+            return [text[start:end] for start, end in pairs]
+        return [decoded(self.block[start:end]) for start, end in pairs]
+
+    def first(self, byte: int) -> Int64s:
+        """Of each text the place where this ASCII character first stands; without it, its end."""
+        places = np.flatnonzero(self.array == byte)
+        following = np.append(places, len(self.block))[np.searchsorted(places, self.starts)]
+        found: Int64s = np.minimum(following, self.ends)
+        return found
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8, whatever half of a surrogate pair some client may have sent."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def decoded(data: bytes) -> str:
+    """The text again."""
+    return data.decode("utf-8", "surrogatepass")
+
+
+def _alike(texts: Texts) -> tuple[Places, Codes] | None:
+    """Where each distinct text stands, and of each text which of these it is. Eight bytes at a time
+    they become a hash; the texts of a hash are compared. None: they are too long, or two that
+    differ have one hash."""
+    sizes = texts.sizes()
+    longest = int(sizes.max())
+    if longest > WORD_BYTES * WORDS_MAX:
+        return None
+    block = np.frombuffer(texts.block + bytes(WORD_BYTES), dtype=np.uint8)
+    end = len(texts.block)
+    words = np.ndarray(end + 1, dtype="<u8", buffer=block, strides=(1,))
+    hashes = sizes.view(np.uint64).copy()
+    columns = [hashes.copy()]
+    for start in range(0, longest, WORD_BYTES):
+        left = np.clip(sizes - start, 0, WORD_BYTES)
+        columns.append(words[np.minimum(texts.starts + start, end)] & FIRST_BYTES[left])
+        hashes = (hashes ^ columns[-1]) * MIX
+        hashes ^= hashes >> np.uint64(32)
+    order = np.argsort(hashes)
+    ordered = hashes[order]
+    begins = np.concatenate([[True], ordered[1:] != ordered[:-1]])
+    codes = np.empty(len(texts), dtype=np.uint32)
+    codes[order] = np.cumsum(begins) - 1
+    places = order[begins]
+    same = places[codes]
+    if all((column[same] == column).all() for column in columns):
+        return places, codes
+    return None
