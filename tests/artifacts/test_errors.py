@@ -52,7 +52,7 @@ def test_every_error_is_explained_and_has_an_exit_code(kind: type[EvctlError]) -
     assert kind.code[0] == "E"
     assert kind.code[1:].isdigit()
     assert len(kind.code) == 5
-    assert kind.code[1] in "12345"
+    assert kind.code[1] in "123456"
     assert kind.exit_code in EXIT_CODES
     assert "explanation" in vars(kind)
     assert len(kind.explanation) > 20

@@ -24,7 +24,7 @@ from tests.contracts.process_engines import ON_MACHINE
 from tests.contracts.process_outcomes import Outcomes, read_junit
 
 LOCK = REPOSITORY / "requirements/contract.lock"
-PACKED = ("artifacts", "eventstore", "salt", "tests")
+PACKED = ("artifacts", "eventstore", "salt", "scaling", "tests")
 MACHINE = "contract-01"
 # On the machine. Not below /tmp: every unit sees one of its own there.
 SUITE = Path("/opt/suite")
