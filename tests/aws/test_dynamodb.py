@@ -30,6 +30,7 @@ from eventstore.processing.enrich import Rules, enrich
 from eventstore.settings import Settings
 from eventstore.tools.dispatch import run_tool
 from tests.aws.conftest import REGION
+from tests.aws.cut_short import cut_short
 from tests.contracts.test_event_store import A, EventStoreContract, OpenStore, enriched
 
 
@@ -93,7 +94,7 @@ def test_what_is_too_large_for_an_item_is_divided(opened: Callable[..., DynamoSt
 
 
 def test_an_erasure_leaves_no_parts_and_is_ended_when_it_was_cut_short(
-    opened: Callable[..., DynamoStore], place: Place, monkeypatch: pytest.MonkeyPatch
+    opened: Callable[..., DynamoStore], place: Place
 ):
     """After each of its calls: what was, or what is left; then it is run again."""
     large = bytes(range(256)) * 2000
@@ -102,22 +103,8 @@ def test_an_erasure_leaves_no_parts_and_is_ended_when_it_was_cut_short(
     opened().put([replace(pack, body=large, dead=(letter,))])
     gone = DeadLetter(pack.pack_id, 0, ERASED, "erased: it", b"")
     for number in range(20):
-        left = number
-
-        def cut(done: Any) -> Any:
-            def call(*arguments: Any) -> Any:
-                nonlocal left
-                if left == 0:
-                    raise EngineUnavailable("cut short")
-                left -= 1
-                return done(*arguments)
-
-            return call
-
         store = opened()
-        with monkeypatch.context() as patched:
-            for name in ("write", "put_if"):
-                patched.setattr(store._table, name, cut(getattr(store._table, name)))
+        with cut_short(store, number, ("write", "put_if")):
             was = store.get(pack.pack_id)
             assert was is not None
             assert was.body in (large, large[:-1])
@@ -204,29 +191,14 @@ def _blob(parts: list[Any]) -> bytes:
 
 
 def test_a_put_that_was_cut_short_is_ended_by_the_next(
-    opened: Callable[..., DynamoStore], place: Place, monkeypatch: pytest.MonkeyPatch
+    opened: Callable[..., DynamoStore], place: Place
 ):
     """After each of its calls, and by another processor."""
     pack = replace(enriched([A, A], ["x", "y"]), dead=(DeadLetter(UUID(int=0), 1, "s", "r", b""),))
     pack = replace(pack, dead=(replace(pack.dead[0], pack_id=pack.pack_id),))
-    names = ("write", "put_if", "count_up")
     for number in range(20):
-        left = number
-
-        def cut(done: Any) -> Any:
-            def call(*arguments: Any) -> Any:
-                nonlocal left
-                if left == 0:
-                    raise EngineUnavailable("cut short")
-                left -= 1
-                return done(*arguments)
-
-            return call
-
-        with monkeypatch.context() as patched:
-            store = opened()
-            for name in names:
-                patched.setattr(store._table, name, cut(getattr(store._table, name)))
+        store = opened()
+        with cut_short(store, number):
             try:
                 store.put([pack])
             except EngineUnavailable:

@@ -29,6 +29,7 @@ from eventstore.event import new_pack_id
 from eventstore.ports import DeadLetter, Enriched, Rewritten, Stage, Way
 from eventstore.tools.dispatch import run_tool
 from tests.aws.conftest import REGION
+from tests.aws.cut_short import cut_short
 from tests.aws.test_dynamodb import DynamoStoreContract, everything
 from tests.contracts.test_event_store import A, B, enriched
 
@@ -195,34 +196,18 @@ def test_of_two_that_put_a_pack_the_first_stays_in_force(
 
 
 def test_what_a_crash_has_left_is_never_visible_and_is_swept(
-    opened: OpenSegments, place: Place, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    opened: OpenSegments, place: Place, bucket: Bucket
 ):
     """After each of a put's writes."""
     whole = large_packs(3)
     opened().put(whole)
     kept = set(bucket.keys(""))
     packs = large_packs(3, "c")
-    names = ("write", "put_if", "count_up")
     store = opened()
     for number in range(20):
-        left = number
-
-        def cut(done: Any) -> Any:
-            def call(*arguments: Any) -> Any:
-                nonlocal left
-                if left == 0:
-                    raise EngineUnavailable("cut short")
-                left -= 1
-                return done(*arguments)
-
-            return call
-
-        with monkeypatch.context() as patched:
-            for name in names:
-                patched.setattr(store._table, name, cut(getattr(store._table, name)))
-            with contextlib.suppress(EngineUnavailable):
-                store.put(packs)
-                break
+        with cut_short(store, number), contextlib.suppress(EngineUnavailable):
+            store.put(packs)
+            break
         there = {one.pack_id for one in store.packs()}
         assert there.issuperset(one.pack_id for one in whole)
     assert number > 6
