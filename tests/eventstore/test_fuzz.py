@@ -24,7 +24,7 @@ from tests.eventstore.senders import JSON
 from tests.eventstore.test_spool_process import queue_of
 
 MINUTES = float(os.environ.get("FUZZ_MINUTES", "0"))
-EXAMPLES = 2000 if MINUTES else 300
+EXAMPLES = 2000 if MINUTES else 600
 ANSWER_S = 0.05  # one that isn't whole gets none: those that come are looked at
 STATUS = re.compile(rb"HTTP/1\.[01] (\d\d\d) ")
 LIMITS = {"body_bytes_max": 50_000, "request_events_max": 100, "header_s": 1, "body_s": 1}

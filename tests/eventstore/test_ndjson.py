@@ -65,7 +65,7 @@ def depth(value: Any) -> int:
     return 1 + max(map(depth, inner), default=0) if isinstance(value, dict | list) else 0
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(bodies)
 @example(b'{"a":1e999}')
 @example(b'{}\n{"a":"}\n{"}')

@@ -180,7 +180,6 @@ def test_told_to_stop_it_hands_back_what_it_has_not_begun(
     assert {lease.attempts for lease in queue.claim(9, 60)} == {1}
 
 
-@pytest.mark.timeout(300)  # fifteen processes start, one after the other
 def test_processors_killed_at_any_point_store_everything_once(
     new_node: Callable[..., Any], until: Any
 ):
