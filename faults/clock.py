@@ -12,9 +12,6 @@ from faults.fault import Outcome
 from faults.scene import RETURN_S, Scene
 
 NODE = "processor-02"
-# Where its clock is behind, others see its leases as over and do its work: it has too little to be
-# judged by, or to be compared with, and other gates hold.
-PROBE_ALONE = ("--gate", "probe")
 INSIDE = "/usr/local/lib/faketime.so"
 
 
@@ -40,19 +37,19 @@ def wrong_clock(scene: Scene, off_by: str) -> Iterator[None]:
         scene.on_node(NODE, f"{unset} && systemctl restart salt-minion")
 
 
-def wrong(off_by: str) -> Callable[[Scene], Outcome]:
+def wrong(off_by: str, *options: str) -> Callable[[Scene], Outcome]:
     """There and back, and the new generation's clock is as wrong. Once the clock is right, there
-    again: so that no generation is left whose clock is wrong."""
+    again: so that no generation is left whose clock is wrong. options: of these rollouts."""
 
     def play(scene: Scene) -> Outcome:
         with wrong_clock(scene, off_by):
             wait_for(lambda: all(scene.serving().values()), RETURN_S, "the node is heard again")
-            done = scene.roll_out(scene.good, *PROBE_ALONE, expect=None)
+            done = scene.roll_out(scene.good, *options, expect=None)
             scene.wait_until_served(scene.everywhere(scene.good))
             scene.evctl("rollback", "--yes")
             scene.wait_until_served(scene.everywhere(scene.base))
         wait_for(lambda: all(scene.serving().values()), RETURN_S, "the node is heard again")
-        scene.roll_out(scene.good, *PROBE_ALONE)
+        scene.roll_out(scene.good, *options)
         return Outcome(done.result["state"], scene.everywhere(scene.good))
 
     return play

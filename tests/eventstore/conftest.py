@@ -22,6 +22,10 @@ from typing import Any
 import pytest
 import yaml
 
+from eventstore import engines
+from eventstore.ports import EventStore, Queue
+from eventstore.settings import Settings
+
 ROOT = Path(__file__).parent.parent.parent
 WAIT_S = 30
 # What a supervisor does: LISTEN_PID is known only in the child.
@@ -179,6 +183,21 @@ def _new_nodes() -> Iterator[Callable[..., Node]]:
 new_node = pytest.fixture(_new_nodes)
 # For tests that only ask and leave nothing behind.
 new_shared_node = pytest.fixture(_new_nodes, scope="module")
+
+
+@pytest.fixture
+def queue(settings: Settings) -> Iterator[Queue]:
+    """Of the test's own settings; so is the store."""
+    queue = engines.open_queue(settings)
+    yield queue
+    queue.close()
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[EventStore]:
+    store = engines.open_store(settings)
+    yield store
+    store.close()
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])

@@ -1,12 +1,10 @@
 """Packs wait under their leases for others to be stored with, for so long, and so many."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from eventstore import engines
 from eventstore.errors import EngineUnavailable, SettingsError
 from eventstore.event import new_pack_id
 from eventstore.ports import EventStore, Lease, Queue, Way
@@ -67,20 +65,6 @@ def settings(tmp_path: Path) -> Settings:
         segment_linger_s=LINGER_S,
         claim_packs_max=2,
     )
-
-
-@pytest.fixture
-def queue(settings: Settings) -> Iterator[Queue]:
-    queue = engines.open_queue(settings)
-    yield queue
-    queue.close()
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[EventStore]:
-    store = engines.open_store(settings)
-    yield store
-    store.close()
 
 
 def test_several_claims_are_stored_at_once_and_acknowledged_after_that(

@@ -4,7 +4,7 @@ import json
 import sqlite3
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -14,7 +14,7 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import engines, ledger, packing
+from eventstore import ledger, packing
 from eventstore.event import new_pack_id
 from eventstore.ports import EventStore, Packed, Queue, QueueLedger, StoreLedger, Way
 from eventstore.processing.enrich import Rules, enrich
@@ -41,20 +41,6 @@ def another_of_its_minute(pack_id: UUID) -> UUID:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(data=f"file://{tmp_path}", attempts_max=1)
-
-
-@pytest.fixture
-def queue(settings: Settings) -> Iterator[Queue]:
-    queue = engines.open_queue(settings)
-    yield queue
-    queue.close()
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[EventStore]:
-    store = engines.open_store(settings)
-    yield store
-    store.close()
 
 
 def process(queue: Queue, store: EventStore, settings: Settings) -> None:

@@ -47,20 +47,6 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def queue(settings: Settings) -> Iterator[Queue]:
-    queue = engines.open_queue(settings)
-    yield queue
-    queue.close()
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[EventStore]:
-    store = engines.open_store(settings)
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def reader(settings: Settings) -> Iterator[Reader]:
     reader = open_reader(settings.data)
     yield reader
