@@ -191,6 +191,7 @@ def _aggregated(port: int, receipt: dict[str, Any]) -> Callable[[], bool]:
 
 
 def _receipt(port: int, pack_id: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/receipt/{pack_id}") as answer:
+    url = f"http://127.0.0.1:{port}/receipt/{pack_id}"
+    with urllib.request.urlopen(url, timeout=WAIT_S) as answer:
         found: dict[str, Any] = json.loads(answer.read())
         return found
