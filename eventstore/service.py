@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,7 +26,7 @@ from eventstore.collector.connections import Connections
 from eventstore.collector.drain import Listener, until_no_connections
 from eventstore.collector.handlers import refusal
 from eventstore.collector.health import PATHS, Health
-from eventstore.collector.reply import Reply, text
+from eventstore.collector.reply import Again, Reply, text
 from eventstore.errors import EngineUnavailable, EventStoreError, Refused, SettingsError
 from eventstore.metrics import Counter, Histogram
 from eventstore.settings import Settings
@@ -227,19 +228,31 @@ class _App:
         if request.path in PATHS:
             reply = await self._health_answer(request)
         else:
-            began_s = time.perf_counter()
-            try:
-                reply = await self._role.handle(request)
-            except Refused as refused:
-                reply = refusal(refused)
-            except ConnectionError:
-                raise  # the sender has gone: there is nobody to answer
-            except Exception:
-                log.exception("a fault of ours at %s %s", request.method, request.path)
-                fault = "a fault of ours; it is in the log"
-                reply = refusal(Refused(500, "fault", fault, "send it again later"))
-            self._requests.add(label=str(reply.status))
-            self._times.observe(time.perf_counter() - began_s)
+            reply = await self._roles_answer(partial(self._role.handle, request), request.path)
+            if reply.again is not None:
+                reply.again = partial(self._again, reply.again, request.path)
+        return self._sent_away(reply)
+
+    async def _again(self, again: Again, path: str, body: bytes, address: str) -> Reply:
+        return self._sent_away(await self._roles_answer(partial(again, body, address), path))
+
+    async def _roles_answer(self, ask: Callable[[], Awaitable[Reply]], path: str) -> Reply:
+        began_s = time.perf_counter()
+        try:
+            reply = await ask()
+        except Refused as refused:
+            reply = refusal(refused)
+        except ConnectionError:
+            raise  # the sender has gone: there is nobody to answer
+        except Exception:
+            log.exception("a fault of ours at %s", path)
+            fault = "a fault of ours; it is in the log"
+            reply = refusal(Refused(500, "fault", fault, "send it again later"))
+        self._requests.add(label=str(reply.status))
+        self._times.observe(time.perf_counter() - began_s)
+        return reply
+
+    def _sent_away(self, reply: Reply) -> Reply:
         # Here and not later: when the headers are being written it is too late to say it.
         if self.draining:
             reply.force_close()

@@ -34,15 +34,19 @@ class Held:
             raise overloaded("too many bytes are being received", close=True)
         self._size += size
 
+    def whole(self, body: bytes, head_bytes: int, bytes_max: int) -> None:
+        """A request that has come to its end; raises Refused, also when it is too large."""
+        self.more(REQUEST_BYTES + head_bytes + len(body))
+        if len(body) > bytes_max:
+            raise too_large(bytes_max)
+
 
 async def read_body(request: BaseRequest, held: Held, *, bytes_max: int, body_s: float) -> bytes:
     """The body as it came, its Content-Encoding still on; raises Refused (400, 408, 413, 429)."""
     connection, content = connection_of(request), request.content
     if content.is_eof() and content.exception() is None:
         body = connection.take_whole(content)  # it came with its head: there is nothing to wait for
-        held.more(REQUEST_BYTES + connection.head_bytes + len(body))
-        if len(body) > bytes_max:
-            raise too_large(bytes_max)
+        held.whole(body, connection.head_bytes, bytes_max)
         return body
     held.more(REQUEST_BYTES + connection.head_bytes)
     if (request.content_length or 0) > bytes_max:

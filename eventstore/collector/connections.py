@@ -15,7 +15,7 @@ import contextlib
 import select
 from collections.abc import Awaitable, Callable
 from itertools import chain
-from typing import cast
+from typing import Any, cast
 
 from aiohttp import StreamReader
 from aiohttp.http import StreamWriter
@@ -23,15 +23,16 @@ from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 from aiohttp.web import RequestPayloadError as BrokenBody
 from aiohttp.web_protocol import ERROR, _ErrInfo
 
-from eventstore.collector.one_task import OneTask
+from eventstore.collector.known_heads import Known, KnownHeads, Recognising
+from eventstore.collector.reply import Reply
 from eventstore.settings import Settings
 
 LINGERING_S = 2.0  # for what still comes of a body that was refused: its sender reads after writing
 UNREAD_BYTES_MAX = 8 << 20
 AHEAD_BYTES_MAX = 2 << 10  # usual framing of a body in chunks adds less than this
 
-App = Callable[[BaseRequest], Awaitable[StreamResponse]]
-NotHttp = Callable[[str], StreamResponse]
+App = Callable[[BaseRequest], Awaitable[Reply]]
+NotHttp = Callable[[str], Reply]
 
 
 class Connections(Server):
@@ -39,8 +40,9 @@ class Connections(Server):
     count: how many there are."""
 
     def __init__(self, app: App, not_http: NotHttp, settings: Settings) -> None:
-        super().__init__(app)
+        super().__init__(cast(Callable[[BaseRequest], Awaitable[StreamResponse]], app))
         self.not_http = not_http
+        self.known_heads = KnownHeads()
         self._settings = settings
         self.count = 0
         self._unread = 0
@@ -96,7 +98,7 @@ class Connections(Server):
             tell()
 
 
-class Connection(OneTask):
+class Connection(Recognising):
     """aiohttp's protocol of one connection, within bounds. head_bytes: of the headers of the
     request that is being handled."""
 
@@ -115,9 +117,10 @@ class Connection(OneTask):
         self, of: Connections, settings: Settings, loop: asyncio.AbstractEventLoop
     ) -> None:
         super().__init__(
+            of.known_heads,
             of,
             loop=loop,
-            access_log=None,  # type: ignore[arg-type]  # aiohttp's own way to have none
+            access_log=None,  # aiohttp's own way to have none
             auto_decompress=False,  # bodies are unpacked by body.py, which bounds them
             keepalive_timeout=settings.keep_alive_s,
             lingering_time=0,  # what is left of a body is dropped here, where it is counted
@@ -132,7 +135,10 @@ class Connection(OneTask):
         self._answer_late: asyncio.TimerHandle | None = None
 
     async def _answer_next(self) -> None:
-        message, body = self._messages.popleft()
+        message, body = cast("tuple[Any, Any]", self._messages.popleft())
+        if isinstance(message, Known):
+            await self._answer_again(message, body)
+            return
         if self._parser is not None:
             self._parser.message_consumed()
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
@@ -146,8 +152,10 @@ class Connection(OneTask):
         self.head_bytes = sum(map(len, chain.from_iterable(message.raw_headers)))
         self.took(self.head_bytes)
         self._current_request = request
+        response: Any  # of aiohttp's own only the one to an error that nobody has foreseen
         try:
             response = await handler(request)
+            self.learn(message, response.again)
             if body.is_eof():
                 self._read_whole(response)
             else:
@@ -159,9 +167,18 @@ class Connection(OneTask):
             self.close()
         self._keepalive = bool(response.keep_alive)
 
-    async def _answer_and_drop_the_rest(
-        self, request: BaseRequest, response: StreamResponse
-    ) -> None:
+    async def _answer_again(self, known: Known, body: bytes) -> None:
+        self.took(known.size_bytes + len(body))
+        reply = await known.again(body, self.address)
+        self._read_whole(reply)
+        if self.transport is None or self.transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        self.transport.write(reply.on_the_wire())
+        if self._paused:
+            await self._drain_helper()
+        self._keepalive = reply.keep_alive is not False
+
+    async def _answer_and_drop_the_rest(self, request: BaseRequest, response: Reply) -> None:
         """A client that still writes would not see the answer of a connection that is closed."""
         await response.prepare(request)
         await response.write_eof()
@@ -196,6 +213,12 @@ class Connection(OneTask):
         self._unread += len(data)
         self._of.came(self, len(data))
 
+    @property
+    def address(self) -> str:
+        """Whom it is with; "" over a socket that has no addresses."""
+        peer = self.peername
+        return peer[0] if isinstance(peer, tuple) else ""
+
     def took(self, size: int) -> None:
         """A handler has read this much of what came."""
         size = min(size, self._unread)
@@ -224,7 +247,7 @@ class Connection(OneTask):
         self._of.taken(self._unread)
         self._unread = 0
 
-    def _read_whole(self, response: StreamResponse) -> None:
+    def _read_whole(self, response: Reply) -> None:
         """A request has been read to its end. One that sends much ahead of the answer is closed:
         what nothing reads must not stay."""
         if self._unread > AHEAD_BYTES_MAX:
@@ -274,7 +297,7 @@ class Connection(OneTask):
             raise exc  # the client has gone: there is nobody to answer
         if status != 400 or request.writer.output_size > 0:
             return super().handle_error(request, status, exc, message)
-        return self._of.not_http(message or str(exc))
+        return cast(StreamResponse, self._of.not_http(message or str(exc)))
 
     def _waits_for_a_head(self) -> bool:
         waiter = self._waiter

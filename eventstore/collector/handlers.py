@@ -2,14 +2,18 @@
 
 import hmac
 import time
+from functools import partial
 from uuid import UUID
 
+import msgspec
 from aiohttp.web import BaseRequest
+from multidict import CIMultiDictProxy
 
 from eventstore import packing
 from eventstore.collector import codings, cors, peer, signatures
 from eventstore.collector.body import Held, read_body
 from eventstore.collector.committer import Committer, Kind
+from eventstore.collector.connections import connection_of
 from eventstore.collector.fairness import Shares
 from eventstore.collector.reply import Reply
 from eventstore.endpoints import Endpoint
@@ -32,6 +36,25 @@ from eventstore.settings import Settings
 RECEIPT = "X-Event-Receipt"
 # Of a request without events, where its protocol allows that.
 NOTHING = Receipt(str(UUID(int=0)), 0, 0)
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What the head of a request says, and so that of every one with the same bytes. path: below
+    the endpoint's own."""
+
+    method: str
+    path: str
+    query: str
+    headers: CIMultiDictProxy[str]
+    spoken: Format
+    kind: Kind
+    coding: str
+    trace: str
+    agent: str
+
+    def sent(self, body: bytes) -> Sent:
+        """The request, with its body."""
+        return _sent(self.method, self.path, self.query, self.headers, body)
 
 
 class EventsHandler:
@@ -60,28 +83,52 @@ class EventsHandler:
         """The answer of the endpoint's protocol: its success only once the events are durable."""
         if request.method == "OPTIONS" and self._endpoint.origins:
             return self._preflight(request)
-        refuse, trace = self._refuse, peer.trace_of(request)
+        method, headers = request.method, request.headers
+        query = request.raw_path.partition("?")[2]  # query_string would be decoded
+        refuse, trace = self._refuse, peer.trace_of(headers)
         try:
-            if request.method not in self._methods:
-                raise _other_method(request.method, self._methods)
-            spoken = format_for(self._endpoint.format, request.headers)
+            if method not in self._methods:
+                raise _other_method(method, self._methods)
+            spoken = format_for(self._endpoint.format, headers)
             refuse = spoken.refuse
             if not request.content.is_eof():
                 # Before the body: what is refused must cost less than what is taken.
                 size = min(request.content_length or 0, self._body_bytes_max)
                 self._committer.refuse_overload(self._endpoint.tenant, size)
             with Held(self._receiving, self._endpoint.tenant) as held:
-                answer, receipt = await self._answer(request, held, path, spoken, trace)
+                head = Head(
+                    *(method, path, query, headers),
+                    spoken=spoken,
+                    kind=self._kind(spoken),
+                    coding=codings.coding_of(headers),
+                    trace=trace,
+                    agent=_agent_of(headers),
+                )
+                raw = await read_body(
+                    request, held, bytes_max=self._body_bytes_max, body_s=self._settings.body_s
+                )
+                connection = connection_of(request)
+                reply = await self._answer(head, raw, held, connection.address)
+                reply.again = partial(self._again, head, connection.head_bytes)
         except Refused as refused:
-            reply = _refused(refuse(_sent(request, path, b""), refused), refused)
-        else:
-            reply = Reply(answer.status, answer.body, answer.content_type, answer.headers)
-            if receipt.accepted:
-                reply.headers[RECEIPT] = receipt.span()
+            reply = _refused(refuse(_sent(method, path, query, headers, b""), refused), refused)
+        return self._completed(reply, headers, trace)
+
+    async def _again(self, head: Head, head_bytes: int, raw: bytes, peer_address: str) -> Reply:
+        """The answer to a request that came whole, and whose head is known."""
+        try:
+            with Held(self._receiving, self._endpoint.tenant) as held:
+                held.whole(raw, head_bytes, self._body_bytes_max)
+                reply = await self._answer(head, raw, held, peer_address)
+        except Refused as refused:
+            reply = _refused(head.spoken.refuse(head.sent(b""), refused), refused)
+        return self._completed(reply, head.headers, head.trace)
+
+    def _completed(self, reply: Reply, headers: CIMultiDictProxy[str], trace: str) -> Reply:
         if trace:
             reply.headers["traceparent"] = peer.continued(trace)
         if self._endpoint.origins:
-            reply.headers.update(cors.headers_for(self._endpoint.origins, request.headers))
+            reply.headers.update(cors.headers_for(self._endpoint.origins, headers))
         return reply
 
     def _preflight(self, request: BaseRequest) -> Reply:
@@ -95,31 +142,31 @@ class EventsHandler:
             },
         )
 
-    async def _answer(
-        self, request: BaseRequest, held: Held, path: str, spoken: Format, trace: str
-    ) -> tuple[Answer, Receipt]:
-        coding = codings.coding_of(request.headers)
-        raw = await read_body(
-            request, held, bytes_max=self._body_bytes_max, body_s=self._settings.body_s
-        )
+    async def _answer(self, head: Head, raw: bytes, held: Held, peer_address: str) -> Reply:
+        """What its format says to the body; raises Refused."""
         if self._endpoint.signature is not None:
-            signatures.verify(self._endpoint.signature, request.headers, raw, time.time())
-        body = codings.undone(coding, raw, self._body_bytes_max)
+            signatures.verify(self._endpoint.signature, head.headers, raw, time.time())
+        body = codings.undone(head.coding, raw, self._body_bytes_max)
         if body is not raw:
             held.more(len(body))
-        sent = _sent(request, path, body)
+        sent, spoken = head.sent(body), head.spoken
         if self._keys:
             self._refuse_strangers(sent, spoken)
         events = spoken.read(sent, self._limits)
         if not events.count:
-            return spoken.answer(sent, NOTHING, events), NOTHING
+            return _reply(spoken.answer(sent, NOTHING, events))
+        shares = self._shares(head, peer_address, sent, events)
+        receipt = await self._committer.submit(head.kind, events, shares)
+        reply = _reply(spoken.answer(sent, receipt, events))
+        reply.headers[RECEIPT] = receipt.span()
+        return reply
+
+    def _kind(self, spoken: Format) -> Kind:
         kind = self._kinds.get(spoken.stored_as)
         if kind is None:
             kind = Kind(self._endpoint.path, spoken.stored_as, self._names)
             self._kinds[spoken.stored_as] = kind
-        shares = self._shares(request, sent, events, trace)
-        receipt = await self._committer.submit(kind, events, shares)
-        return spoken.answer(sent, receipt, events), receipt
+        return kind
 
     def _refuse_strangers(self, sent: Sent, spoken: Format) -> None:
         given = (spoken.key(sent) or "").encode("utf-8", "replace")
@@ -131,20 +178,20 @@ class EventsHandler:
             )
 
     def _shares(
-        self, request: BaseRequest, sent: Sent, events: Events, trace: str
+        self, head: Head, peer_address: str, sent: Sent, events: Events
     ) -> list[packing.Share]:
-        agent = request.headers.get("User-Agent", "").encode("utf-8", "replace").decode()
         address = peer.recorded(
-            peer.address_of(request, self._settings.trusted_proxies), self._endpoint.address
+            peer.address_of(peer_address, head.headers, self._settings.trusted_proxies),
+            self._endpoint.address,
         )
         return [
             packing.Share(
                 count,
                 sent.received_at_ms,
                 events.sent_at_ms,
-                agent[:TEXT_CHARS_MAX],
+                head.agent,
                 address,
-                trace,
+                head.trace,
                 context,
             )
             for count, context in events.contexts or ((events.count, b""),)
@@ -156,9 +203,13 @@ def refusal(refused: Refused) -> Reply:
     return _refused(json_refusal(Sent("GET", "", "", {}, b"", 0), refused), refused)
 
 
+def _reply(answer: Answer) -> Reply:
+    return Reply(answer.status, answer.body, answer.content_type, answer.headers)
+
+
 def _refused(answer: Answer, refused: Refused) -> Reply:
     """A format's answer, and what HTTP itself says of a refusal."""
-    reply = Reply(answer.status, answer.body, answer.content_type, answer.headers)
+    reply = _reply(answer)
     if refused.retry_after_s is not None:
         reply.headers["Retry-After"] = str(refused.retry_after_s)
     if refused.allow:
@@ -178,7 +229,10 @@ def _other_method(method: str, taken: tuple[str, ...]) -> Refused:
     )
 
 
-def _sent(request: BaseRequest, path: str, body: bytes) -> Sent:
-    query = request.raw_path.partition("?")[2]  # query_string would be decoded
-    now_ms = time.time_ns() // 1_000_000
-    return Sent(request.method, path, query, request.headers, body, now_ms)
+def _agent_of(headers: CIMultiDictProxy[str]) -> str:
+    agent = headers.get("User-Agent", "").encode("utf-8", "replace").decode()
+    return agent[:TEXT_CHARS_MAX]
+
+
+def _sent(method: str, path: str, query: str, headers: CIMultiDictProxy[str], body: bytes) -> Sent:
+    return Sent(method, path, query, headers, body, time.time_ns() // 1_000_000)

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import uvloop
-from aiohttp.web import BaseRequest, Response
+from aiohttp.web import BaseRequest
 
 from eventstore.collector.connections import UNREAD_BYTES_MAX, Connection, Connections
+from eventstore.collector.reply import Reply, text
 from eventstore.settings import Settings
 
 SHORT_S = 0.2
@@ -19,8 +20,8 @@ Scenario = Callable[[Connection, asyncio.StreamReader, asyncio.StreamWriter], Aw
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
 
-async def answer(_request: BaseRequest) -> Response:
-    return Response(text="served")
+async def answer(_request: BaseRequest) -> Reply:
+    return text(200, "served")
 
 
 def test_at_the_bound_of_unread_bytes_no_connection_is_admitted() -> None:
@@ -28,7 +29,7 @@ def test_at_the_bound_of_unread_bytes_no_connection_is_admitted() -> None:
 
 
 async def a_server_at_its_bound() -> None:
-    server = Connections(answer, lambda why: Response(text=why), Settings())
+    server = Connections(answer, lambda why: text(400, why), Settings())
     connection, told = Connection(server, Settings(), asyncio.get_running_loop()), asyncio.Event()
     server.came(connection, UNREAD_BYTES_MAX + 1)
     assert not server.admits(told.set)
@@ -40,7 +41,7 @@ async def a_server_at_its_bound() -> None:
 
 async def with_a_connection(scenario: Scenario, kind: type[Connection] = Connection) -> None:
     settings = Settings(keep_alive_s=SHORT_S, header_s=SHORT_S)
-    server = Connections(answer, lambda why: Response(text=why), settings)
+    server = Connections(answer, lambda why: text(400, why), settings)
     ours, theirs = socket.socketpair()
     loop = asyncio.get_running_loop()
     connection = kind(server, settings, loop)

@@ -1,0 +1,118 @@
+"""Heads that need no parsing: their bytes are those of one that was parsed, and answered, before.
+
+A client sends the same head with each of its requests, but for the Content-Length. So of a request
+that comes whole, and whose answer says what to do with the next one (Reply.again), the head is
+kept: its bytes before and after the digits of its Content-Length. aiohttp has parsed it, as a
+message of HTTP/1.1 with just this one framing, after which the connection goes on; other digits in
+the same place can't change what the rest of it says.
+
+Where a message begins in what a connection sends is known as long as each came whole, or was alone
+until its end; from the first that did not, all of that connection's are parsed.
+
+Attributes of aiohttp's that begin with _ are those of the version that the lock pins.
+"""
+
+import re
+from typing import NamedTuple
+
+from aiohttp.http import HttpVersion11, RawRequestMessage
+
+from eventstore.collector.one_task import OneTask
+from eventstore.collector.reply import Again
+
+HEADS_MAX = 512
+HEAD_BYTES_MAX = 2048
+# One spelling of digits for each length: what else a parser may take for a number is left to it.
+LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (0|[1-9][0-9]{0,7})\r\n")
+HEAD_END = b"\r\n\r\n"
+
+Head = tuple[bytes, bytes]  # before and after the digits of its Content-Length
+
+
+class Known(NamedTuple):
+    """A known head, in its place in the queue of a connection's messages."""
+
+    again: Again
+    size_bytes: int
+
+
+class KnownHeads:
+    """Those of all connections. When there are too many, all are forgotten: who comes again is
+    known again after one request."""
+
+    def __init__(self) -> None:
+        self._heads: dict[Head, Again] = {}
+
+    def __len__(self) -> int:
+        return len(self._heads)
+
+    def get(self, head: Head) -> Again | None:
+        return self._heads.get(head)
+
+    def learn(self, head: Head, again: Again) -> None:
+        if len(head[0]) + len(head[1]) > HEAD_BYTES_MAX:
+            return
+        if len(self._heads) >= HEADS_MAX:
+            self._heads.clear()
+        self._heads[head] = again
+
+
+class Recognising(OneTask):
+    """A connection whose requests are looked up before they are parsed."""
+
+    __slots__ = ("_known_heads", "_owed", "_parsed")
+
+    def __init__(self, known_heads: KnownHeads, *args: object, **options: object) -> None:
+        super().__init__(*args, **options)  # type: ignore[arg-type]
+        self._known_heads = known_heads
+        # Bytes still to come of the message that the parser is in; None: nobody knows any more.
+        self._owed: int | None = 0
+        # The head that came last with the whole of its message, and what it was parsed to.
+        self._parsed: tuple[Head, RawRequestMessage] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        if self._owed != 0 or not data:
+            super().data_received(data)
+            if self._owed:
+                self._owed = left if (left := self._owed - len(data)) >= 0 else None
+            return
+        end = data.find(HEAD_END) + len(HEAD_END)
+        found = LENGTH.search(data, 0, end)
+        if found is None:
+            self._parse_a_message(data, end, None)
+            return
+        head = data[: found.start(1)], data[found.end(1) : end]
+        again = self._known_heads.get(head) if self._is_idle() else None
+        if again is None or end + int(found[1]) != len(data):
+            self._parse_a_message(data, end, head)
+            return
+        self._request_count += 1
+        self._messages.append((Known(again, end), data[end:]))  # type: ignore[arg-type]
+        self._waiter.set_result(None)  # type: ignore[union-attr]
+
+    def learn(self, message: RawRequestMessage, again: Again | None) -> None:
+        """A message was answered; again: what takes the next one with this head."""
+        parsed, self._parsed = self._parsed, None
+        if parsed is not None and parsed[1] is message and again is not None:
+            self._known_heads.learn(parsed[0], again)
+
+    def _is_idle(self) -> bool:
+        """Nothing waits to be answered, nor is anything being answered."""
+        waiter = self._waiter
+        return not (waiter is None or waiter.done() or self._close or self._force_close)
+
+    def _parse_a_message(self, data: bytes, end: int, head: Head | None) -> None:
+        """Has what begins with a message parsed. end: of its head, as far as bytes tell."""
+        self._parsed, self._owed, before = None, None, len(self._messages)
+        super().data_received(data)
+        if len(self._messages) != before + 1 or end < len(HEAD_END) or not data[:1].isalpha():
+            return
+        message = self._messages[-1][0]
+        if not isinstance(message, RawRequestMessage) or message.chunked or message.upgrade:
+            return
+        length = int(message.headers.get("Content-Length", 0))
+        if (left := end + length - len(data)) >= 0:
+            self._owed = left
+            lasts = message.version == HttpVersion11 and not message.should_close
+            if head is not None and left == 0 and lasts:
+                self._parsed = head, message
