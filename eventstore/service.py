@@ -26,7 +26,7 @@ from eventstore.collector.connections import Connections
 from eventstore.collector.drain import Listener, until_no_connections
 from eventstore.collector.handlers import refusal
 from eventstore.collector.health import PATHS, Health
-from eventstore.collector.reply import Again, Reply, text
+from eventstore.collector.reply import Reply, text
 from eventstore.errors import EngineUnavailable, EventStoreError, Refused, SettingsError
 from eventstore.metrics import Counter, Histogram
 from eventstore.settings import Settings
@@ -225,21 +225,20 @@ class _App:
         )
 
     async def __call__(self, request: BaseRequest) -> Reply:
-        if request.path in PATHS:
-            reply = await self._health_answer(request)
-        else:
-            reply = await self._roles_answer(partial(self._role.handle, request), request.path)
-            if reply.again is not None:
-                reply.again = partial(self._again, reply.again, request.path)
-        return self._sent_away(reply)
+        path = request.path
+        if path in PATHS:
+            return self._last_said(await self._health_answer(request))
+        reply = await self._roles_answer(self._role.handle, path, request)
+        if reply.again is not None:
+            reply.again = partial(self._roles_answer, reply.again, path)
+        return reply
 
-    async def _again(self, again: Again, path: str, body: bytes, address: str) -> Reply:
-        return self._sent_away(await self._roles_answer(partial(again, body, address), path))
-
-    async def _roles_answer(self, ask: Callable[[], Awaitable[Reply]], path: str) -> Reply:
+    async def _roles_answer(
+        self, ask: Callable[..., Awaitable[Reply]], path: str, *given: object
+    ) -> Reply:
         began_s = time.perf_counter()
         try:
-            reply = await ask()
+            reply = await ask(*given)
         except Refused as refused:
             reply = refusal(refused)
         except ConnectionError:
@@ -250,9 +249,9 @@ class _App:
             reply = refusal(Refused(500, "fault", fault, "send it again later"))
         self._requests.add(label=str(reply.status))
         self._times.observe(time.perf_counter() - began_s)
-        return reply
+        return self._last_said(reply)
 
-    def _sent_away(self, reply: Reply) -> Reply:
+    def _last_said(self, reply: Reply) -> Reply:
         # Here and not later: when the headers are being written it is too late to say it.
         if self.draining:
             reply.force_close()

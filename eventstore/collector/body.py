@@ -17,6 +17,8 @@ REQUEST_BYTES = 8 << 10  # what one in flight costs beside what was sent, as mea
 class Held:
     """What one request takes of the memory that all may take together, until it is answered."""
 
+    __slots__ = ("_shares", "_size", "_tenant")
+
     def __init__(self, shares: Shares, tenant: str) -> None:
         self._shares = shares
         self._tenant = tenant

@@ -18,7 +18,7 @@ from itertools import chain
 from typing import Any, cast
 
 from aiohttp import StreamReader
-from aiohttp.http import StreamWriter
+from aiohttp.http import RawRequestMessage, StreamWriter
 from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 from aiohttp.web import RequestPayloadError as BrokenBody
 from aiohttp.web_protocol import ERROR, _ErrInfo
@@ -134,11 +134,13 @@ class Connection(Recognising):
         self._head_late: asyncio.TimerHandle | None = None
         self._answer_late: asyncio.TimerHandle | None = None
 
-    async def _answer_next(self) -> None:
+    def _answer_next(self) -> Awaitable[None]:
         message, body = cast("tuple[Any, Any]", self._messages.popleft())
         if isinstance(message, Known):
-            await self._answer_again(message, body)
-            return
+            return self._answer_again(message, body)
+        return self._answer(message, body)
+
+    async def _answer(self, message: RawRequestMessage | _ErrInfo, body: StreamReader) -> None:
         if self._parser is not None:
             self._parser.message_consumed()
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:

@@ -54,7 +54,8 @@ class Head(msgspec.Struct, frozen=True):
 
     def sent(self, body: bytes) -> Sent:
         """The request, with its body."""
-        return _sent(self.method, self.path, self.query, self.headers, body)
+        now_ms = time.time_ns() // 1_000_000
+        return Sent(self.method, self.path, self.query, self.headers, body, now_ms)
 
 
 class EventsHandler:

@@ -16,6 +16,7 @@ import re
 from typing import NamedTuple
 
 from aiohttp.http import HttpVersion11, RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from eventstore.collector.one_task import OneTask
 from eventstore.collector.reply import Again
@@ -79,12 +80,13 @@ class Recognising(OneTask):
         end = data.find(HEAD_END) + len(HEAD_END)
         found = LENGTH.search(data, 0, end)
         if found is None:
-            self._parse_a_message(data, end, None)
+            self._parse_a_message(data, end)
             return
-        head = data[: found.start(1)], data[found.end(1) : end]
-        again = self._known_heads.get(head) if self._is_idle() else None
-        if again is None or end + int(found[1]) != len(data):
-            self._parse_a_message(data, end, head)
+        head, left = (data[: found.start(1)], data[found.end(1) : end]), end + int(found[1])
+        left -= len(data)
+        again = self._known_heads.get(head) if left == 0 and self._is_idle() else None
+        if again is None:
+            self._parse_a_message(data, end, head, left)
             return
         self._request_count += 1
         self._messages.append((Known(again, end), data[end:]))  # type: ignore[arg-type]
@@ -101,18 +103,22 @@ class Recognising(OneTask):
         waiter = self._waiter
         return not (waiter is None or waiter.done() or self._close or self._force_close)
 
-    def _parse_a_message(self, data: bytes, end: int, head: Head | None) -> None:
-        """Has what begins with a message parsed. end: of its head, as far as bytes tell."""
+    def _parse_a_message(
+        self, data: bytes, end: int, head: Head | None = None, left: int = 0
+    ) -> None:
+        """Has what begins with a message parsed. end: of its head; left: bytes of its body that are
+        still to come: both as far as bytes tell."""
         self._parsed, self._owed, before = None, None, len(self._messages)
         super().data_received(data)
         if len(self._messages) != before + 1 or end < len(HEAD_END) or not data[:1].isalpha():
             return
-        message = self._messages[-1][0]
+        message, body = self._messages[-1]
         if not isinstance(message, RawRequestMessage) or message.chunked or message.upgrade:
             return
-        length = int(message.headers.get("Content-Length", 0))
-        if (left := end + length - len(data)) >= 0:
+        if head is None:  # of a message without a Content-Length, or with one spelled otherwise
+            self._owed = 0 if end == len(data) and body is EMPTY_PAYLOAD else None
+        elif left >= 0:
             self._owed = left
             lasts = message.version == HttpVersion11 and not message.should_close
-            if head is not None and left == 0 and lasts:
+            if left == 0 and lasts:
                 self._parsed = head, message

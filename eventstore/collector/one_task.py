@@ -5,6 +5,7 @@ Attributes of aiohttp's that begin with _ are those of the version that the lock
 """
 
 from abc import abstractmethod
+from collections.abc import Awaitable
 
 from aiohttp.web import RequestHandler
 
@@ -44,7 +45,7 @@ class OneTask(RequestHandler):
             self.transport.close()
 
     @abstractmethod
-    async def _answer_next(self) -> None:
+    def _answer_next(self) -> Awaitable[None]:
         """Takes the next message and answers it. Nothing of it stays while the next is awaited.
         _keepalive says then whether there may be another; ConnectionError: the client has gone."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp.helpers import rfc822_formatted_time
@@ -12,7 +11,6 @@ from aiohttp.web_response import REASON_PHRASES
 
 TEXT = "text/plain; charset=utf-8"
 BODILESS = frozenset({204, 304})
-BREAK = re.compile(r"[\r\n\0]")
 LAST = f"\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
 
 
@@ -62,7 +60,8 @@ class Reply:
     def on_the_wire(self, version: HttpVersion = HttpVersion11, *, with_body: bool = True) -> bytes:
         """All of it. ValueError: what would be more than one header."""
         lines = "".join([f"\r\n{name}: {text}" for name, text in self.headers.items()])
-        if len(BREAK.findall(lines)) != 2 * len(self.headers):
+        count = len(self.headers)
+        if lines.count("\r") != count or lines.count("\n") != count or "\0" in lines:
             raise ValueError(f"a line break or a zero byte within a header: {lines!r}")
         if self.status not in BODILESS:
             lines += f"\r\nContent-Length: {len(self.body)}"
