@@ -110,7 +110,7 @@ class Recognising(OneTask):
         still to come: both as far as bytes tell."""
         self._parsed, self._owed, before = None, None, len(self._messages)
         super().data_received(data)
-        if len(self._messages) != before + 1 or end < len(HEAD_END) or not data[:1].isalpha():
+        if len(self._messages) != before + 1:
             return
         message, body = self._messages[-1]
         if not isinstance(message, RawRequestMessage) or message.chunked or message.upgrade:
@@ -119,6 +119,5 @@ class Recognising(OneTask):
             self._owed = 0 if end == len(data) and body is EMPTY_PAYLOAD else None
         elif left >= 0:
             self._owed = left
-            lasts = message.version == HttpVersion11 and not message.should_close
-            if left == 0 and lasts:
+            if left == 0 and message.version == HttpVersion11 and not message.should_close:
                 self._parsed = head, message
