@@ -28,7 +28,12 @@ class Held:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._shares.give_back(self._tenant, self._size)
+        self.give_back()
+
+    def give_back(self) -> None:
+        """All of it, at the end."""
+        size, self._size = self._size, 0
+        self._shares.give_back(self._tenant, size)
 
     def more(self, size: int) -> None:
         """Raises Refused when there is no room."""

@@ -18,13 +18,13 @@ from itertools import chain
 from typing import Any, cast
 
 from aiohttp import StreamReader
-from aiohttp.http import RawRequestMessage, StreamWriter
+from aiohttp.http import StreamWriter
 from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 from aiohttp.web import RequestPayloadError as BrokenBody
 from aiohttp.web_protocol import ERROR, _ErrInfo
 
-from eventstore.collector.known_heads import Known, KnownHeads, Recognising
-from eventstore.collector.reply import Reply
+from eventstore.collector.known_heads import KnownHeads, Recognising
+from eventstore.collector.reply import Again, Reply
 from eventstore.settings import Settings
 
 LINGERING_S = 2.0  # for what still comes of a body that was refused: its sender reads after writing
@@ -89,7 +89,7 @@ class Connections(Server):
             return
         self._reading = True
         for one in self.connections:
-            cast(Connection, one).go_on()
+            cast(Connection, one).let_go()
         self._tell_to_ask_again()
 
     def _tell_to_ask_again(self) -> None:
@@ -134,13 +134,8 @@ class Connection(Recognising):
         self._head_late: asyncio.TimerHandle | None = None
         self._answer_late: asyncio.TimerHandle | None = None
 
-    def _answer_next(self) -> Awaitable[None]:
-        message, body = cast("tuple[Any, Any]", self._messages.popleft())
-        if isinstance(message, Known):
-            return self._answer_again(message, body)
-        return self._answer(message, body)
-
-    async def _answer(self, message: RawRequestMessage | _ErrInfo, body: StreamReader) -> None:
+    async def _answer_next(self) -> None:
+        message, body = self._messages.popleft()
         if self._parser is not None:
             self._parser.message_consumed()
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
@@ -169,16 +164,31 @@ class Connection(Recognising):
             self.close()
         self._keepalive = bool(response.keep_alive)
 
-    async def _answer_again(self, known: Known, body: bytes) -> None:
-        self.took(known.size_bytes + len(body))
-        reply = await known.again(body, self.address)
-        self._read_whole(reply)
+    def _answer_known(self, again: Again, body: bytes) -> None:
+        """One that came whole and needs no parsing; nothing else is being answered."""
+        self._request_count += 1
+        self.answering = self._request_in_progress = True
+        if self._head_late is not None:
+            self._head_late.cancel()
+            self._head_late = None
+        again(body, self.address, self._answered)
+
+    def _answered(self, reply: Reply) -> None:
+        self.answering = self._request_in_progress = False
+        if self._handler_waiter is not None:  # somebody shuts down
+            self._handler_waiter.set_result(None)
         if self.transport is None or self.transport.is_closing():
-            raise ConnectionResetError("the client has gone")
-        self.transport.write(reply.on_the_wire())
-        if self._paused:
-            await self._drain_helper()
+            return
+        self._read_whole(reply)
+        try:
+            self.transport.write(reply.on_the_wire())
+        except ValueError:
+            self.force_close()
+            raise
         self._keepalive = reply.keep_alive is not False
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._messages or not self._keepalive:
+            self.go_on()
 
     async def _answer_and_drop_the_rest(self, request: BaseRequest, response: Reply) -> None:
         """A client that still writes would not see the answer of a connection that is closed."""
@@ -202,6 +212,11 @@ class Connection(Recognising):
         self._messages.clear()  # their bodies know this connection: a circle again
 
     def data_received(self, data: bytes) -> None:
+        known = self.recognised(data)
+        if known is not None:
+            again, body_at = known
+            self._answer_known(again, data[body_at:])
+            return
         super().data_received(data)
         if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
             # Its frames hold the data and, in a circle, the error: freed only much later.
@@ -267,7 +282,7 @@ class Connection(Recognising):
         self._held = True
         self._pause_transport_reading()
 
-    def go_on(self) -> None:
+    def let_go(self) -> None:
         """Reads again."""
         self._held = False
         if not (self._reading_paused or self._buffer_paused):
@@ -303,7 +318,7 @@ class Connection(Recognising):
 
     def _waits_for_a_head(self) -> bool:
         waiter = self._waiter
-        return waiter is not None and not waiter.done()
+        return waiter is not None and not waiter.done() and not self.answering
 
     def _cut_without_a_head(self) -> None:
         self._head_late = None
@@ -313,7 +328,7 @@ class Connection(Recognising):
             self._cut()
 
     def _process_keepalive(self) -> None:
-        if self._something_waits():
+        if self.answering or self._something_waits():
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
 

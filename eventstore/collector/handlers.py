@@ -1,7 +1,10 @@
 """A request for an endpoint: who sends it → read → divide → commit → answer in its own protocol."""
 
+import asyncio
 import hmac
+import logging
 import time
+from collections.abc import Callable
 from functools import partial
 from uuid import UUID
 
@@ -33,9 +36,13 @@ from eventstore.formats import (
 from eventstore.formats.format import json_refusal
 from eventstore.settings import Settings
 
+log = logging.getLogger("eventstore.collector")
+FAULT = "a fault of ours at %s"
 RECEIPT = "X-Event-Receipt"
 # Of a request without events, where its protocol allows that.
 NOTHING = Receipt(str(UUID(int=0)), 0, 0)
+
+Answering = Callable[[Reply], None]
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -96,33 +103,87 @@ class EventsHandler:
                 # Before the body: what is refused must cost less than what is taken.
                 size = min(request.content_length or 0, self._body_bytes_max)
                 self._committer.refuse_overload(self._endpoint.tenant, size)
+            head = Head(
+                *(method, path, query, headers),
+                spoken=spoken,
+                kind=self._kind(spoken),
+                coding=codings.coding_of(headers),
+                trace=trace,
+                agent=_agent_of(headers),
+            )
             with Held(self._receiving, self._endpoint.tenant) as held:
-                head = Head(
-                    *(method, path, query, headers),
-                    spoken=spoken,
-                    kind=self._kind(spoken),
-                    coding=codings.coding_of(headers),
-                    trace=trace,
-                    agent=_agent_of(headers),
-                )
                 raw = await read_body(
                     request, held, bytes_max=self._body_bytes_max, body_s=self._settings.body_s
                 )
                 connection = connection_of(request)
-                reply = await self._answer(head, raw, held, connection.address)
-                reply.again = partial(self._again, head, connection.head_bytes)
+                answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+                self._take(head, raw, held, connection.address, answer.set_result)
+                reply = await answer
         except Refused as refused:
-            reply = _refused(refuse(_sent(method, path, query, headers, b""), refused), refused)
-        return self._completed(reply, headers, trace)
+            sent = _sent(method, path, query, headers, b"")
+            return self._completed(_refused(refuse(sent, refused), refused), headers, trace)
+        reply.again = partial(self._again, head, connection.head_bytes)
+        return reply
 
-    async def _again(self, head: Head, head_bytes: int, raw: bytes, peer_address: str) -> Reply:
-        """The answer to a request that came whole, and whose head is known."""
+    def _again(
+        self, head: Head, head_bytes: int, raw: bytes, peer_address: str, answer: Answering
+    ) -> None:
+        """Answers a request that came whole, and whose head is known."""
+        held = Held(self._receiving, self._endpoint.tenant)
+
+        def answered(reply: Reply) -> None:
+            held.give_back()
+            answer(reply)
+
         try:
-            with Held(self._receiving, self._endpoint.tenant) as held:
-                held.whole(raw, head_bytes, self._body_bytes_max)
-                reply = await self._answer(head, raw, held, peer_address)
+            held.whole(raw, head_bytes, self._body_bytes_max)
+            self._take(head, raw, held, peer_address, answered)
         except Refused as refused:
-            reply = _refused(head.spoken.refuse(head.sent(b""), refused), refused)
+            answered(self._refusal(head, refused))
+        except BaseException:
+            held.give_back()
+            raise
+
+    def _take(
+        self, head: Head, raw: bytes, held: Held, peer_address: str, answer: Answering
+    ) -> None:
+        """Answers once the body's events are durable, or can't be. Raises Refused instead when
+        it is refused at once."""
+        if self._endpoint.signature is not None:
+            signatures.verify(self._endpoint.signature, head.headers, raw, time.time())
+        body = codings.undone(head.coding, raw, self._body_bytes_max)
+        if body is not raw:
+            held.more(len(body))
+        sent, spoken = head.sent(body), head.spoken
+        if self._keys:
+            self._refuse_strangers(sent, spoken)
+        events = spoken.read(sent, self._limits)
+
+        def told(outcome: Receipt | Refused) -> None:
+            try:
+                if isinstance(outcome, Refused):
+                    reply = self._refusal(head, outcome)
+                else:
+                    reply = self._success(head, sent, events, outcome)
+            except Exception:
+                log.exception(FAULT, self._endpoint.path)
+                reply = fault()
+            answer(reply)
+
+        if not events.count:
+            told(NOTHING)
+            return
+        shares = self._shares(head, peer_address, sent, events)
+        self._committer.put(head.kind, events, shares, told)
+
+    def _success(self, head: Head, sent: Sent, events: Events, receipt: Receipt) -> Reply:
+        reply = _reply(head.spoken.answer(sent, receipt, events))
+        if receipt.accepted:
+            reply.headers[RECEIPT] = receipt.span()
+        return self._completed(reply, head.headers, head.trace)
+
+    def _refusal(self, head: Head, refused: Refused) -> Reply:
+        reply = _refused(head.spoken.refuse(head.sent(b""), refused), refused)
         return self._completed(reply, head.headers, head.trace)
 
     def _completed(self, reply: Reply, headers: CIMultiDictProxy[str], trace: str) -> Reply:
@@ -142,25 +203,6 @@ class EventsHandler:
                 **cors.headers_for(origins, request.headers),
             },
         )
-
-    async def _answer(self, head: Head, raw: bytes, held: Held, peer_address: str) -> Reply:
-        """What its format says to the body; raises Refused."""
-        if self._endpoint.signature is not None:
-            signatures.verify(self._endpoint.signature, head.headers, raw, time.time())
-        body = codings.undone(head.coding, raw, self._body_bytes_max)
-        if body is not raw:
-            held.more(len(body))
-        sent, spoken = head.sent(body), head.spoken
-        if self._keys:
-            self._refuse_strangers(sent, spoken)
-        events = spoken.read(sent, self._limits)
-        if not events.count:
-            return _reply(spoken.answer(sent, NOTHING, events))
-        shares = self._shares(head, peer_address, sent, events)
-        receipt = await self._committer.submit(head.kind, events, shares)
-        reply = _reply(spoken.answer(sent, receipt, events))
-        reply.headers[RECEIPT] = receipt.span()
-        return reply
 
     def _kind(self, spoken: Format) -> Kind:
         kind = self._kinds.get(spoken.stored_as)
@@ -197,6 +239,12 @@ class EventsHandler:
             )
             for count, context in events.contexts or ((events.count, b""),)
         ]
+
+
+def fault() -> Reply:
+    """The answer after an exception that nobody has foreseen."""
+    what = "a fault of ours; it is in the log"
+    return refusal(Refused(500, "fault", what, "send it again later"))
 
 
 def refusal(refused: Refused) -> Reply:

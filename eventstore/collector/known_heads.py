@@ -13,7 +13,7 @@ Attributes of aiohttp's that begin with _ are those of the version that the lock
 """
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
@@ -30,11 +30,13 @@ HEAD_END = b"\r\n\r\n"
 Head = tuple[bytes, bytes]  # before and after the digits of its Content-Length
 
 
-class Known(NamedTuple):
-    """A known head, in its place in the queue of a connection's messages."""
+class Begun(NamedTuple):
+    """What bytes tell of a message that they begin with: where its head ends; if that states a
+    length in the usual way, what is before and after it, and how many bytes are still to come."""
 
-    again: Again
-    size_bytes: int
+    end: int
+    head: Head | None = None
+    left: int = 0
 
 
 class KnownHeads:
@@ -61,36 +63,58 @@ class KnownHeads:
 class Recognising(OneTask):
     """A connection whose requests are looked up before they are parsed."""
 
-    __slots__ = ("_known_heads", "_owed", "_parsed")
+    __slots__ = ("_begun", "_known_heads", "_owed", "_parsed")
 
-    def __init__(self, known_heads: KnownHeads, *args: object, **options: object) -> None:
-        super().__init__(*args, **options)  # type: ignore[arg-type]
+    def __init__(self, known_heads: KnownHeads, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         self._known_heads = known_heads
         # Bytes still to come of the message that the parser is in; None: nobody knows any more.
         self._owed: int | None = 0
+        self._begun: Begun | None = None
         # The head that came last with the whole of its message, and what it was parsed to.
         self._parsed: tuple[Head, RawRequestMessage] | None = None
 
-    def data_received(self, data: bytes) -> None:
+    def recognised(self, data: bytes) -> tuple[Again, int] | None:
+        """What answers the whole request that this is, and where its body begins; None: it is to be
+        parsed, by the next call."""
+        self._begun = None
         if self._owed != 0 or not data:
-            super().data_received(data)
-            if self._owed:
-                self._owed = left if (left := self._owed - len(data)) >= 0 else None
-            return
+            return None
         end = data.find(HEAD_END) + len(HEAD_END)
         found = LENGTH.search(data, 0, end)
         if found is None:
-            self._parse_a_message(data, end)
-            return
+            self._begun = Begun(end)
+            return None
         head, left = (data[: found.start(1)], data[found.end(1) : end]), end + int(found[1])
         left -= len(data)
-        again = self._known_heads.get(head) if left == 0 and self._is_idle() else None
-        if again is None:
-            self._parse_a_message(data, end, head, left)
+        if left == 0 and self._is_idle():
+            again = self._known_heads.get(head)
+            if again is not None:
+                return again, end
+        self._begun = Begun(end, head, left)
+        return None
+
+    def data_received(self, data: bytes) -> None:
+        """Has it parsed."""
+        begun, before = self._begun, len(self._messages)
+        super().data_received(data)
+        if begun is None:
+            if self._owed:
+                self._owed = left if (left := self._owed - len(data)) >= 0 else None
             return
-        self._request_count += 1
-        self._messages.append((Known(again, end), data[end:]))  # type: ignore[arg-type]
-        self._waiter.set_result(None)  # type: ignore[union-attr]
+        self._parsed = self._owed = None
+        if len(self._messages) != before + 1:
+            return
+        message, body = self._messages[-1]
+        if not isinstance(message, RawRequestMessage) or message.chunked or message.upgrade:
+            return
+        if begun.head is None:  # no Content-Length, or one that is spelled otherwise
+            self._owed = 0 if begun.end == len(data) and body is EMPTY_PAYLOAD else None
+        elif begun.left >= 0:
+            self._owed = begun.left
+            lasts = message.version == HttpVersion11 and not message.should_close
+            if begun.left == 0 and lasts:
+                self._parsed = begun.head, message
 
     def learn(self, message: RawRequestMessage, again: Again | None) -> None:
         """A message was answered; again: what takes the next one with this head."""
@@ -99,25 +123,13 @@ class Recognising(OneTask):
             self._known_heads.learn(parsed[0], again)
 
     def _is_idle(self) -> bool:
-        """Nothing waits to be answered, nor is anything being answered."""
+        """Nothing waits to be answered or written, nor is anything being answered."""
         waiter = self._waiter
-        return not (waiter is None or waiter.done() or self._close or self._force_close)
-
-    def _parse_a_message(
-        self, data: bytes, end: int, head: Head | None = None, left: int = 0
-    ) -> None:
-        """Has what begins with a message parsed. end: of its head; left: bytes of its body that are
-        still to come: both as far as bytes tell."""
-        self._parsed, self._owed, before = None, None, len(self._messages)
-        super().data_received(data)
-        if len(self._messages) != before + 1:
-            return
-        message, body = self._messages[-1]
-        if not isinstance(message, RawRequestMessage) or message.chunked or message.upgrade:
-            return
-        if head is None:  # of a message without a Content-Length, or with one spelled otherwise
-            self._owed = 0 if end == len(data) and body is EMPTY_PAYLOAD else None
-        elif left >= 0:
-            self._owed = left
-            if left == 0 and message.version == HttpVersion11 and not message.should_close:
-                self._parsed = head, message
+        return not (
+            waiter is None
+            or waiter.done()
+            or self.answering
+            or self._paused
+            or self._close
+            or self._force_close
+        )

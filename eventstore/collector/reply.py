@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE, HttpVersion, HttpVersion10, HttpVersion11
@@ -77,7 +77,8 @@ class Reply:
         return head + self.body if with_body else head
 
 
-Again = Callable[[bytes, str], Awaitable[Reply]]  # given a body, and its sender's address
+# Given a body, its sender's address, and whom to tell the answer, now or later, on the loop.
+Again = Callable[[bytes, str, Callable[[Reply], None]], None]
 
 
 def text(status: int, said: str) -> Reply:

@@ -61,7 +61,7 @@ async def held_before_its_first_request(connection: Connection, reader, writer) 
     connection.hold()
     writer.write(REQUEST)
     await asyncio.sleep(2 * SHORT_S)
-    connection.go_on()
+    connection.let_go()
     await served(reader, writer, b"")
 
 
@@ -81,7 +81,7 @@ async def let_go_of_before_the_clock(connection: Connection, reader, writer) -> 
     await served(reader, writer, REQUEST)
     connection.hold()
     writer.write(REQUEST)
-    asyncio.get_running_loop().call_soon(connection.go_on)
+    asyncio.get_running_loop().call_soon(connection.let_go)
     time.sleep(2 * SHORT_S)
     await served(reader, writer, b"")
 

@@ -1,6 +1,7 @@
 """A head that is known leads where its parsing leads: whatever comes, in whatever pieces."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -88,11 +89,11 @@ class Server:
         reply.again = partial(self._again, head)
         return reply
 
-    async def _again(self, head: str, body: bytes, address: str) -> Reply:
+    def _again(self, head: str, body: bytes, address: str, answer: Callable[[Reply], None]) -> None:
         assert address == "192.0.2.1"
         self.known += 1
-        await asyncio.sleep(0)  # as one that waits for its commit
-        return text(200, f"{head} {body!r}")
+        # Later, as after a commit.
+        asyncio.get_running_loop().call_soon(answer, text(200, f"{head} {body!r}"))
 
     async def conversation(self, pieces: list[bytes]) -> tuple[list[str], bool]:
         """All that a connection which sends these pieces is answered, without the date; and whether
@@ -221,8 +222,8 @@ def test_a_length_is_spelled_in_one_way_only():
 def test_what_is_known_is_bounded():
     heads = KnownHeads()
 
-    async def again(_body: bytes, _address: str) -> Reply:
-        return text(200, "")
+    def again(_body: bytes, _address: str, answer: Callable[[Reply], None]) -> None:
+        answer(text(200, ""))
 
     for number in range(3 * HEADS_MAX):
         heads.learn((b"%d" % number, b""), again)
