@@ -1,6 +1,9 @@
 """A head that is known leads where its parsing leads: whatever comes, in whatever pieces."""
 
 import asyncio
+import hmac
+import json
+import socket
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -229,3 +232,76 @@ def test_what_is_known_is_bounded():
         heads.learn((b"%d" % number, b""), again)
         assert len(heads) <= HEADS_MAX
         assert heads.get((b"%d" % number, b"")) is again
+
+
+class Client:
+    """One connection to a collector, whose requests go out whole, each with the same head."""
+
+    def __init__(self, port: int, path: str, headers: bytes = b"") -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._head = b"POST %s HTTP/1.1\r\nHost: x\r\n%sContent-Length: " % (path.encode(), headers)
+
+    def send(self, body: bytes) -> None:
+        self._socket.sendall(self._head + b"%d\r\n\r\n" % len(body) + body)
+
+    def receive(self) -> tuple[int, bytes, Any]:
+        """Status, head and decoded body of an answer."""
+        with self._socket.makefile("rb", 0) as lines:
+            head = b"".join(iter(lines.readline, b"\r\n"))
+            length = int(head.lower().partition(b"content-length: ")[2].split(b"\r")[0])
+            return int(head.split()[1]), head, json.loads(lines.read(length))
+
+    def ask(self, body: bytes) -> int:
+        self.send(body)
+        return self.receive()[0]
+
+
+JSON = b"Content-Type: application/json\r\n"
+
+
+def test_a_known_head_is_judged_anew_with_each_body(new_node: Callable[..., Any]):
+    """Keys and signatures, what is no event, what is too much; and all that was acknowledged is
+    in the queue."""
+    secret = "s3cret"
+    signed = b'{"a":1}'
+    signature = hmac.new(secret.encode(), signed, "sha256").hexdigest().encode()
+    node = new_node(
+        endpoints=[
+            {"path": "/v1/events", "body_bytes_max": 1000},
+            {"path": "/segment", "format": "segment", "keys": ["right"]},
+            {"path": "/signed", "signature": {"scheme": "hmac", "secret": secret}},
+        ]
+    )
+    generation = node.start("collector")
+    port = node.port("collector")
+    plain = Client(port, "/v1/events", JSON)
+    bodies = (b'{"a":1}', b'{"b":2}', b'{"c":3', b"{}", b'{"d":"%s"}' % (b"x" * 1000))
+    assert [plain.ask(body) for body in bodies] == [200, 200, 400, 200, 413]
+    keyed = Client(port, "/segment/v1/track", JSON)
+    track = b'{"type":"track","event":"x","userId":"u","messageId":"%d","writeKey":"%s"}'
+    keys = ((1, b"right"), (2, b"right"), (3, b"wrong"), (4, b"right"))
+    assert [keyed.ask(track % one) for one in keys] == [200, 200, 401, 200]
+    hook = Client(port, "/signed", JSON + b"X-Signature-256: %s\r\n" % signature)
+    assert [hook.ask(body) for body in (signed, signed, b'{"a":2}', signed)] == [200, 200, 401, 200]
+    page = generation.ask("/metrics")[1]
+    for code, count in ((200, 9), (400, 1), (401, 2), (413, 1)):
+        assert f'ev_requests_total{{code="{code}"}} {count}\n' in page
+    assert "ev_request_seconds_count 13\n" in page
+    assert "ev_events_acked_total 9\n" in page
+
+
+def test_a_known_head_is_told_of_the_drain(
+    new_node: Callable[..., Any], event_loop_name: str, until: Any
+):
+    node = new_node(event_loop=event_loop_name)
+    generation = node.start("collector", drain_s=20)
+    client = Client(node.port("collector"), "/v1/events", JSON)
+    assert [client.ask(b"{}") for _ in range(3)] == [200, 200, 200]
+    generation.terminate()
+    until(lambda: generation.ask("/readyz") == (503, "draining\n"))
+    client.send(b"{}")
+    status, head, answer = client.receive()
+    assert (status, answer["accepted"]) == (200, 1)
+    assert b"\r\nConnection: close\r\n" in head
+    assert generation.wait() == 0
+    assert "0 connections were left" in generation.log.read_text()
