@@ -46,7 +46,7 @@ class Kind(msgspec.Struct, frozen=True, gc=False):
 Told = Callable[[Receipt | Refused], None]
 
 
-class Waiting(msgspec.Struct):
+class Waiting(msgspec.Struct, gc=False):
     """One request that waits for its commit. told: called on the loop, once; None: it was."""
 
     kind: Kind
@@ -226,7 +226,8 @@ class Committer:
                 events = waiting.events
                 answers.append((waiting, Receipt(pack_text, first, events.count)))
                 shares += waiting.shares
-                lengths += events.lengths or ()
+                if events.lengths:
+                    lengths += events.lengths
                 for index, why in events.refused.items():
                     refused[first + index] = why
                 first += events.count

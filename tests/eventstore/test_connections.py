@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 
+import aiohttp
 import pytest
 import uvloop
 from aiohttp.web import BaseRequest
@@ -22,6 +23,12 @@ NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
 async def answer(_request: BaseRequest) -> Reply:
     return text(200, "served")
+
+
+def test_aiohttps_private_parts_are_those_that_were_read():
+    """Before another version: its web_protocol.py and base_protocol.py, beside connections.py,
+    known_heads.py and one_task.py."""
+    assert aiohttp.__version__ == "3.14.5"
 
 
 def test_at_the_bound_of_unread_bytes_no_connection_is_admitted() -> None:
