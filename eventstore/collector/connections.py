@@ -24,7 +24,7 @@ from aiohttp.web import RequestPayloadError as BrokenBody
 from aiohttp.web_protocol import ERROR, _ErrInfo
 
 from eventstore.collector.known_heads import KnownHeads, Recognising
-from eventstore.collector.reply import Again, Reply
+from eventstore.collector.reply import Reply
 from eventstore.settings import Settings
 
 LINGERING_S = 2.0  # for what still comes of a body that was refused: its sender reads after writing
@@ -154,7 +154,7 @@ class Connection(Recognising):
             response = await handler(request)
             self.learn(message, response.again)
             if body.is_eof():
-                self._read_whole(response)
+                self.read_whole(response)
             else:
                 await self._answer_and_drop_the_rest(request, response)
         except Exception as error:  # noqa: BLE001 -- it is logged, and answered
@@ -163,32 +163,6 @@ class Connection(Recognising):
         if gone or not body.is_eof():
             self.close()
         self._keepalive = bool(response.keep_alive)
-
-    def _answer_known(self, again: Again, body: bytes) -> None:
-        """One that came whole and needs no parsing; nothing else is being answered."""
-        self._request_count += 1
-        self.answering = self._request_in_progress = True
-        if self._head_late is not None:
-            self._head_late.cancel()
-            self._head_late = None
-        again(body, self.address, self._answered)
-
-    def _answered(self, reply: Reply) -> None:
-        self.answering = self._request_in_progress = False
-        if self._handler_waiter is not None:  # somebody shuts down
-            self._handler_waiter.set_result(None)
-        if self.transport is None or self.transport.is_closing():
-            return
-        self._read_whole(reply)
-        try:
-            self.transport.write(reply.on_the_wire())
-        except ValueError:
-            self.force_close()
-            raise
-        self._keepalive = reply.keep_alive is not False
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        if self._messages or not self._keepalive:
-            self.go_on()
 
     async def _answer_and_drop_the_rest(self, request: BaseRequest, response: Reply) -> None:
         """A client that still writes would not see the answer of a connection that is closed."""
@@ -212,10 +186,10 @@ class Connection(Recognising):
         self._messages.clear()  # their bodies know this connection: a circle again
 
     def data_received(self, data: bytes) -> None:
-        known = self.recognised(data)
-        if known is not None:
-            again, body_at = known
-            self._answer_known(again, data[body_at:])
+        if self.recognised(data):
+            if self._head_late is not None:
+                self._head_late.cancel()
+                self._head_late = None
             return
         super().data_received(data)
         if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
@@ -229,12 +203,6 @@ class Connection(Recognising):
             self._head_late = None
         self._unread += len(data)
         self._of.came(self, len(data))
-
-    @property
-    def address(self) -> str:
-        """Whom it is with; "" over a socket that has no addresses."""
-        peer = self.peername
-        return peer[0] if isinstance(peer, tuple) else ""
 
     def took(self, size: int) -> None:
         """A handler has read this much of what came."""
@@ -264,7 +232,7 @@ class Connection(Recognising):
         self._of.taken(self._unread)
         self._unread = 0
 
-    def _read_whole(self, response: Reply) -> None:
+    def read_whole(self, response: Reply) -> None:
         """A request has been read to its end. One that sends much ahead of the answer is closed:
         what nothing reads must not stay."""
         if self._unread > AHEAD_BYTES_MAX:

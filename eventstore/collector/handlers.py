@@ -117,7 +117,7 @@ class EventsHandler:
                 )
                 connection = connection_of(request)
                 answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-                self._take(head, raw, held, connection.address, answer.set_result)
+                self._take(head, raw, held, connection.address, partial(_resolve, answer))
                 reply = await answer
         except Refused as refused:
             sent = _sent(method, path, query, headers, b"")
@@ -250,6 +250,11 @@ def fault() -> Reply:
 def refusal(refused: Refused) -> Reply:
     """The answer to a request that is for no endpoint."""
     return _refused(json_refusal(Sent("GET", "", "", {}, b"", 0), refused), refused)
+
+
+def _resolve(answer: asyncio.Future[Reply], reply: Reply) -> None:
+    if not answer.done():  # somebody still waits
+        answer.set_result(reply)
 
 
 def _reply(answer: Answer) -> Reply:

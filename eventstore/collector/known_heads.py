@@ -13,13 +13,14 @@ Attributes of aiohttp's that begin with _ are those of the version that the lock
 """
 
 import re
+from abc import abstractmethod
 from typing import Any, NamedTuple
 
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from eventstore.collector.one_task import OneTask
-from eventstore.collector.reply import Again
+from eventstore.collector.reply import Again, Reply
 
 HEADS_MAX = 512
 HEAD_BYTES_MAX = 2048
@@ -74,25 +75,34 @@ class Recognising(OneTask):
         # The head that came last with the whole of its message, and what it was parsed to.
         self._parsed: tuple[Head, RawRequestMessage] | None = None
 
-    def recognised(self, data: bytes) -> tuple[Again, int] | None:
-        """What answers the whole request that this is, and where its body begins; None: it is to be
-        parsed, by the next call."""
+    @property
+    def address(self) -> str:
+        """Whom it is with; "" over a socket that has no addresses."""
+        peer = self.peername
+        return peer[0] if isinstance(peer, tuple) else ""
+
+    def recognised(self, data: bytes) -> bool:
+        """Whether this is a whole request whose head is known: then it is being answered. All else
+        is to be parsed, by the next call."""
         self._begun = None
         if self._owed != 0 or not data:
-            return None
+            return False
         end = data.find(HEAD_END) + len(HEAD_END)
         found = LENGTH.search(data, 0, end)
         if found is None:
             self._begun = Begun(end)
-            return None
+            return False
         head, left = (data[: found.start(1)], data[found.end(1) : end]), end + int(found[1])
         left -= len(data)
         if left == 0 and self._is_idle():
             again = self._known_heads.get(head)
             if again is not None:
-                return again, end
+                self._request_count += 1
+                self.answering = self._request_in_progress = True
+                again(data[end:], self.address, self._answered)
+                return True
         self._begun = Begun(end, head, left)
-        return None
+        return False
 
     def data_received(self, data: bytes) -> None:
         """Has it parsed."""
@@ -121,6 +131,27 @@ class Recognising(OneTask):
         parsed, self._parsed = self._parsed, None
         if parsed is not None and parsed[1] is message and again is not None:
             self._known_heads.learn(parsed[0], again)
+
+    @abstractmethod
+    def read_whole(self, response: Reply) -> None:
+        """A request has been read to its end, and this will be its answer."""
+
+    def _answered(self, reply: Reply) -> None:
+        self.answering = self._request_in_progress = False
+        if self._handler_waiter is not None:  # somebody shuts down
+            self._handler_waiter.set_result(None)
+        if self.transport is None or self.transport.is_closing():
+            return
+        self.read_whole(reply)
+        try:
+            self.transport.write(reply.on_the_wire())
+        except ValueError:
+            self.force_close()
+            raise
+        self._keepalive = reply.keep_alive is not False
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._messages or not self._keepalive:
+            self.go_on()
 
     def _is_idle(self) -> bool:
         """Nothing waits to be answered or written, nor is anything being answered."""
