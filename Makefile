@@ -5,14 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 DRIVER ?= auto
 ENGINE ?= embedded
-DEBIAN := systemd-container debootstrap iproute2 git
+DEBIAN := systemd-container mmdebstrap iproute2 git
 
 MINUTES ?= 10
 CYCLES ?= 50
 RUNS ?= 1000000
 NAMES ?=
 
-.PHONY: demo demo-scaling test faults bench bench-growth bench-rollout fuzz powercut simulate lint machines browser tracker engines lock clean
+.PHONY: demo demo-scaling test faults bench bench-growth bench-rollout fuzz powercut simulate lint machines image browser tracker engines lock clean
 
 # ENGINE=aws: the event store on DynamoDB Local, ElasticMQ and an S3 server.
 demo: $(VENV)/ready machines $(if $(filter aws,$(ENGINE)),engines)
@@ -22,7 +22,9 @@ demo: $(VENV)/ready machines $(if $(filter aws,$(ENGINE)),engines)
 demo-scaling: $(VENV)/ready machines
 	$(BIN)/python -m demo.scaling --driver $(DRIVER)
 
-test: lint machines browser tracker engines
+# What the tests need is made while lint runs: one computes, the others wait for the network.
+test: machines browser
+	@$(MAKE) --no-print-directory -j 2 lint image tracker engines
 	$(BIN)/python -m pytest -p tests.shares -n 3 --dist loadscope --no-loadscope-reorder
 
 # A table on the terminal, and build/bench.json. The usual glue, its baseline, needs a real Redis.
@@ -63,7 +65,7 @@ lint: $(VENV)/ready
 
 $(VENV)/ready: requirements/dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV) || (apt-get update -q && apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV))
-	$(BIN)/pip install -q --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install -q --no-compile --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -78,6 +80,10 @@ endef
 # Labs of real machines need these; without root, or where they can't be had, labs are processes.
 machines:
 	$(if $(filter process,$(DRIVER)),,$(call debian,$(DEBIAN)))
+
+# Their base image, else made by the first lab, while the others wait for it.
+image: $(VENV)/ready machines
+	$(BIN)/python -m cli.lab.nspawn
 
 # The tests look at the demo's report with a real one.
 browser:
