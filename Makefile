@@ -25,7 +25,7 @@ demo-scaling: $(VENV)/ready machines
 # What the tests need is made while lint runs: one computes, the others wait for the network.
 test: machines browser
 	@$(MAKE) --no-print-directory -j 2 lint image tracker engines
-	$(BIN)/python -m pytest -p tests.shares -n 3 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -p tests.shares -n 4 --dist loadscope --no-loadscope-reorder
 
 # A table on the terminal, and build/bench.json. The usual glue, its baseline, needs a real Redis.
 bench: $(VENV)/ready
