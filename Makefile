@@ -12,7 +12,7 @@ CYCLES ?= 50
 RUNS ?= 1000000
 NAMES ?=
 
-.PHONY: demo demo-scaling test faults bench bench-growth bench-rollout fuzz powercut simulate lint machines image browser tracker engines lock clean
+.PHONY: demo demo-scaling test faults bench bench-growth bench-rollout fuzz powercut simulate lint machines image browser tracker engines servers lock clean
 
 # ENGINE=aws: the event store on DynamoDB Local, ElasticMQ and an S3 server.
 demo: $(VENV)/ready machines $(if $(filter aws,$(ENGINE)),engines)
@@ -24,7 +24,7 @@ demo-scaling: $(VENV)/ready machines
 
 # What the tests need is made while lint runs: one computes, the others wait for the network.
 test: machines browser
-	@$(MAKE) --no-print-directory -j 2 lint image tracker engines
+	@$(MAKE) --no-print-directory -j 3 lint image tracker engines servers
 	$(BIN)/python -m pytest -p tests.shares -n 4 --dist loadscope --no-loadscope-reorder
 
 # A table on the terminal, and build/bench.json. The usual glue, its baseline, needs a real Redis.
@@ -65,7 +65,7 @@ lint: $(VENV)/ready
 
 $(VENV)/ready: requirements/dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV) || (apt-get update -q && apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV))
-	$(BIN)/pip install -q --no-compile --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install -q --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -99,6 +99,10 @@ tracker:
 engines: $(VENV)/ready
 	@command -v mvn >/dev/null && command -v javac >/dev/null || $(MAKE) --no-print-directory java
 	@$(BIN)/python -m cli.lab.engines.fetch
+
+# And the servers for S3, EC2 and the like: Python programs, in environments of their own.
+servers: $(VENV)/ready
+	@$(BIN)/python -m cli.lab.engines.fetch s3server moto
 
 .PHONY: java
 java:
