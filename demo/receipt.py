@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cli.lab.spec import EngineName
 from demo.figures import Figures
+from demo.kept import Kept
 
 REQUESTS_MIN = 50_000
 REQUESTS_MIN_ON_AWS = 15_000
@@ -109,6 +111,8 @@ class Receipt:
     events: Events
     rollouts: list[Rollout]
     aggregates: Aggregates
+    engine: EngineName = "embedded"
+    kept: Kept = field(default_factory=Kept)
     speed: Speed = field(default_factory=Speed)
     failures_by_kind: dict[str, int] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
@@ -142,6 +146,8 @@ def from_json(document: Mapping[str, Any]) -> Receipt:
         rollouts=rollouts,
         aggregates=Aggregates(**document["aggregates"]),
         speed=Speed(**speed),
+        engine=document["engine"],
+        kept=Kept(**document["kept"]),
         failures_by_kind=dict(document["failures_by_kind"]),
         environment=dict(document["environment"]),
     )
@@ -186,6 +192,8 @@ def verdict(
         reasons.append(f"only {count(receipt.swaps, 'swap')}: at least {swaps_min} are wanted")
     if not events.acked:
         reasons.append("no event was acknowledged: the zeros say nothing")
+    if receipt.engine == "aws":
+        reasons += receipt.kept.lacks()
     if events.acked and not receipt.aggregates.windows:
         reasons.append("no window was published: nothing to compare with")
     return reasons

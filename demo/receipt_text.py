@@ -55,6 +55,12 @@ def lines(receipt: Receipt, reasons: Sequence[str], *, colour: bool = False) -> 
         f"  aggregates  {receipt.aggregates.windows:,} windows,"
         f" {zero(receipt.aggregates.mismatches, 'mismatches')}"
     )
+    if receipt.engine == "aws":
+        kept = receipt.kept
+        yield (
+            f"  packs       {kept.packs:,} on SQS and DynamoDB: {kept.in_segments:,} in"
+            f" {count(kept.segments, 'segment')} of S3, {kept.with_dictionary:,} with a dictionary"
+        )
     yield ""
     for one in receipt.rollouts:
         state = one.state.replace("_", " ")

@@ -15,6 +15,7 @@ from eventstore.ports.records import (
     Rewritten,
     Stored,
     StoreLedger,
+    Tidied,
     Trained,
 )
 from eventstore.ports.store import EventStore
@@ -40,6 +41,7 @@ __all__ = [
     "Stage",
     "StoreLedger",
     "Stored",
+    "Tidied",
     "Trained",
     "Waiting",
     "Way",

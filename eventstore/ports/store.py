@@ -12,6 +12,7 @@ from eventstore.ports.records import (
     Rewritten,
     Stored,
     StoreLedger,
+    Tidied,
     Trained,
 )
 from eventstore.ports.way import NO_WAYS, Way
@@ -89,6 +90,10 @@ class EventStore(Protocol):
 
     def dictionaries(self) -> Iterator[Trained]:
         """All of them, by id."""
+
+    def tidy(self, now_s: float) -> Tidied:
+        """Takes away some of what writers that died have left and no reader sees, when it is
+        somebody's turn. Any number may ask, as often as they like."""
 
     def close(self) -> None:
         """Lets go of files and connections."""

@@ -27,6 +27,7 @@ from eventstore.settings import Settings
 log = logging.getLogger("eventstore.processor")
 RETRY_STEP_S = 0.2  # the n-th failure of a pack waits n times this
 ENGINE_PAUSE_S = 0.5
+TIDY_S = 60.0  # the store knows whose turn it is
 
 
 class Processor:
@@ -52,6 +53,7 @@ class Processor:
         self._stopping = threading.Event()
         self._gathered = Gathered(settings.linger_s, time.monotonic)
         self._extend_at_s = 0.0
+        self._tidy_at_s = 0.0
         self.engine_error = ""
         self.packs = Counter("ev_packs_stored_total", "Packs stored and acknowledged.")
         self.events = Counter("ev_events_stored_total", "Events in stored packs, retries too.")
@@ -59,12 +61,17 @@ class Processor:
         self.dead = Counter("ev_dead_letters_total", "Dead letters, packs and events.")
         self.dropped = Counter("ev_events_dropped_total", "Events that a transform has hidden.")
         self.failures = Counter("ev_pack_failures_total", "Attempts at a pack that failed.")
+        self.tidied = Counter(
+            "ev_left_segments_total", "Segments that writers left: looked at, or of these", "became"
+        )
+        self.tidied_bytes = Counter("ev_left_bytes_total", "Bytes deleted or overwritten of them.")
         self.waits = Histogram("ev_pack_wait_seconds", "How long packs had waited in the queue.")
 
     @property
     def counters(self) -> list[Counter]:
         return [
             *(self.packs, self.events, self.retries, self.dead, self.dropped, self.failures),
+            *(self.tidied, self.tidied_bytes),
             self.waits,
         ]
 
@@ -81,6 +88,7 @@ class Processor:
         """Until stop(); survives an engine that is unavailable for a while."""
         while not self._stopping.is_set():
             try:
+                self._tidy()
                 done = self.step()
                 self.engine_error = ""
             except EngineUnavailable as error:
@@ -93,6 +101,17 @@ class Processor:
                 self._stopping.wait(max(self._settings.poll_s, self._gathered.pause_s()))
         with suppress(EngineUnavailable):  # their leases run out
             self._put(self._gathered.take())
+
+    def _tidy(self) -> None:
+        """Between packs: none waits for it that is held already."""
+        if self._gathered.leases or time.monotonic() < self._tidy_at_s:
+            return
+        self._tidy_at_s = time.monotonic() + TIDY_S
+        done = self._store.tidy(time.time())
+        self.tidied.add(done.looked_at, "looked_at")
+        self.tidied.add(done.deleted, "deleted")
+        self.tidied.add(done.overwritten, "overwritten")
+        self.tidied_bytes.add(done.bytes)
 
     def step(self) -> int:
         """One claim, and a put when enough is gathered: how many packs were claimed. Raises

@@ -15,12 +15,17 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from cli.aws.bill import bill_of
 from eventstore import settings
-from eventstore.engines import open_queue
+from eventstore.backends.aws.begun import Begun
+from eventstore.backends.aws.place import Place
+from eventstore.backends.aws.retries import Retries
+from eventstore.backends.aws.table import Table
+from eventstore.engines import open_queue, open_segments
 from eventstore.event import new_pack_id
 from eventstore.ports import Packed
 from eventstore.query.read import open_reader
@@ -28,6 +33,7 @@ from eventstore.tools.dispatch import run_tool
 from scaling.prices import load
 from tests.aws.conftest import REGION
 from tests.aws.proxy import Proxy, proxied
+from tests.contracts.test_event_store import A, enriched
 from tests.eventstore.conftest import Node, _post, _until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -96,6 +102,7 @@ def test_events_go_all_the_way_and_each_role_does_what_its_policy_says(
     services = {"sqs": sqs, "dynamodb": dynamodb, "s3": s3}
     direct = urls(services)
     seen: dict[str, list[Proxy]] = {}
+    left = _left_behind(direct)
     with contextlib.ExitStack() as stack:
         for role in ("collector", "processor", "postprocessor"):
             proxies = {
@@ -116,6 +123,7 @@ def test_events_go_all_the_way_and_each_role_does_what_its_policy_says(
             }
             node.start(role)
         _all_the_way(node, direct)
+        _until(lambda: not left(), WAIT_S)
         _check_bill(node)
         for generation in node.generations:
             generation.terminate()
@@ -124,6 +132,18 @@ def test_events_go_all_the_way_and_each_role_does_what_its_policy_says(
             actions, objects = policy(role)
             assert set().union(*(one.actions for one in through)) == actions, role
             assert set().union(*(one.objects for one in through)) == objects, role
+
+
+def _left_behind(direct: dict[str, str]) -> Callable[[], list[str]]:
+    """A segment that a processor has begun hours ago, and died; which of its objects are there."""
+    segments = open_segments(settings.from_dict(direct))
+    name = UUID(int=new_pack_id().int - (3 * 3_600_000 << 80)).hex
+    table = Table(Place.of(direct["store"], "dynamodb"), Retries(60))
+    Begun(table).note(name)
+    table.close()
+    segments.write(name, [enriched([A])], {})
+    assert len(segments.bucket.keys(name)) == 2
+    return lambda: segments.bucket.keys(name)
 
 
 def _all_the_way(node: Node, direct: dict[str, str]) -> None:

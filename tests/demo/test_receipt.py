@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from demo.kept import Kept
 from demo.receipt import (
     Aggregates,
     Events,
@@ -69,6 +70,8 @@ def test_a_good_one_has_nothing_against_it() -> None:
         ({"aggregates": Aggregates(0, 0)}, "no window was published"),
         ({"requests": Requests(49_999, 0, 1, 1, 1)}, "only 49,999 requests"),
         ({"rollouts": GOOD.rollouts[:2]}, "only 10 swaps"),
+        ({"engine": "aws", "kept": Kept(9, 0, 0, 9)}, "no pack was read from a segment"),
+        ({"engine": "aws", "kept": Kept(9, 2, 9, 0)}, "no pack was read with a dictionary"),
     ],
 )
 def test_each_thing_that_is_wrong_is_said(change: dict[str, Any], reason: str) -> None:
