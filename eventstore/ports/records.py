@@ -85,6 +85,20 @@ class Enriched:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """An erasure that stands: for which certificate; whose events, by the length and a digest of
+    the value that their field has; when it was given, and until when it is kept, in Unix
+    milliseconds."""
+
+    certificate: str
+    field: str
+    value_bytes: int
+    value_sha256: str
+    at_ms: int
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tidied:
     """What was looked at, and of it what was deleted, or overwritten where others are beside it."""
 

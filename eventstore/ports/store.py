@@ -8,6 +8,7 @@ from eventstore.ports.records import (
     DeadLetter,
     Enriched,
     Noted,
+    Order,
     Partials,
     Rewritten,
     Stored,
@@ -45,6 +46,12 @@ class EventStore(Protocol):
         Counts, client keys and the ledger stay; what notes of a pack's way may quote goes too. The
         same again, with what is there now as what was, ends a call that was cut short.
         """
+
+    def put_order(self, order: Order) -> None:
+        """Durable when it returns; another of the same certificate goes."""
+
+    def orders(self, now_ms: int) -> list[Order]:
+        """Those that stand, by certificate: all that were put before this was asked."""
 
     def get(self, pack_id: UUID) -> Stored | None:
         """One pack by id."""

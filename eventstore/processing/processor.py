@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from uuid import UUID
 
 from eventstore.dictionaries import Dictionaries
 from eventstore.errors import EngineUnavailable, PackCorrupt
@@ -21,6 +22,7 @@ from eventstore.metrics import Counter, Histogram
 from eventstore.ports import DeadLetter, Enriched, EventStore, Lease, Queue, Stage, Way
 from eventstore.processing.enrich import Rules, enrich
 from eventstore.processing.gathered import Gathered, Ready
+from eventstore.processing.standing import follow
 from eventstore.processing.transformer import transformer_of
 from eventstore.settings import Settings
 
@@ -65,13 +67,16 @@ class Processor:
             "ev_left_segments_total", "Segments that writers left: looked at, or of these", "became"
         )
         self.tidied_bytes = Counter("ev_left_bytes_total", "Bytes deleted or overwritten of them.")
+        self.erased = Counter(
+            "ev_packs_erased_late_total", "Packs that came after an erasure that stands for them."
+        )
         self.waits = Histogram("ev_pack_wait_seconds", "How long packs had waited in the queue.")
 
     @property
     def counters(self) -> list[Counter]:
         return [
             *(self.packs, self.events, self.retries, self.dead, self.dropped, self.failures),
-            *(self.tidied, self.tidied_bytes),
+            *(self.tidied, self.tidied_bytes, self.erased),
             self.waits,
         ]
 
@@ -197,6 +202,7 @@ class Processor:
         log.error("pack %s is a dead letter: %s", lease.pack_id, reason)
         letter = DeadLetter(lease.pack_id, None, "pack", reason, lease.body)
         self._store.put_dead([letter], {lease.pack_id: self._way(lease, "dead", reason)})
+        self._follow_orders([], [letter])
         self._queue.ack([lease])
         self.dead.add()
 
@@ -205,12 +211,19 @@ class Processor:
             return
         ways = {lease.pack_id: self._way(lease, "stored") for lease, _ in ready}
         retries = self._store.put([enriched for _, enriched in ready], ways)
+        self._follow_orders([lease.pack_id for lease, _ in ready], [])
         self._queue.ack([lease for lease, _ in ready])
         self.packs.add(len(ready))
         self.events.add(sum(len(enriched.windows) for _, enriched in ready))
         self.retries.add(retries)
         self.dead.add(sum(len(enriched.dead) for _, enriched in ready))
         self.dropped.add(sum((enriched.times_seen or []).count(0) for _, enriched in ready))
+
+    def _follow_orders(self, packs: Sequence[UUID], letters: Sequence[DeadLetter]) -> None:
+        """Erases what has come after its subject was."""
+        now_ms = time.time_ns() // 1_000_000
+        changed = follow(self._store, packs, letters, self._dictionaries, now_ms)
+        self.erased.add(changed)
 
     def _way(self, lease: Lease, fate: str, note: str = "") -> Way:
         stage = Stage(fate, time.time_ns() // 1_000_000, self._node, self._release, note)

@@ -37,6 +37,7 @@ from eventstore.ports import (
     DeadLetter,
     Enriched,
     Noted,
+    Order,
     Partials,
     Rewritten,
     Stored,
@@ -114,6 +115,13 @@ class DynamoStore:
 
     def erase(self, packs: Sequence[Rewritten]) -> frozenset[UUID]:
         return self._rewriting.erase(packs)
+
+    def put_order(self, order: Order) -> None:
+        self._table.write([items.order_item(order)])
+
+    def orders(self, now_ms: int) -> list[Order]:
+        found = map(items.order_of, self._table.query(items.ORDERS))
+        return [one for one in found if one.until_ms > now_ms]
 
     def get(self, pack_id: UUID) -> Stored | None:
         head = self._heads.one(pack_id)

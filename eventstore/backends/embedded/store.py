@@ -13,7 +13,13 @@ from uuid import UUID
 
 import numpy as np
 
-from eventstore.backends.embedded import dictionary_table, key_index, ledger_table, passages
+from eventstore.backends.embedded import (
+    dictionary_table,
+    key_index,
+    ledger_table,
+    order_table,
+    passages,
+)
 from eventstore.backends.embedded.database import Database
 from eventstore.backends.embedded.key_index import KeyIndex
 from eventstore.backends.embedded.passages import WHOLE_PACK
@@ -24,6 +30,7 @@ from eventstore.ports import (
     DeadLetter,
     Enriched,
     Noted,
+    Order,
     Partials,
     Rewritten,
     Stored,
@@ -155,6 +162,13 @@ class EmbeddedStore:
             changed = frozenset(one.pack_id for one in packs if not _rewrite(connection, one))
         self._database.empty_log()
         return changed
+
+    def put_order(self, order: Order) -> None:
+        with self._database.transaction() as connection:
+            order_table.put(connection, order)
+
+    def orders(self, now_ms: int) -> list[Order]:
+        return order_table.standing(self._database, now_ms)
 
     def get(self, pack_id: UUID) -> Stored | None:
         rows = self._database.rows(f"{PACKS} WHERE id = ?", (pack_id.bytes,))
