@@ -84,6 +84,16 @@ class Aggregates:
 
 
 @dataclass(frozen=True)
+class Billed:
+    """What `evctl aws bill` says of it all. ended: generations of which others tell."""
+
+    usd: float
+    usd_per_billion_events: float
+    generations: int
+    ended: int
+
+
+@dataclass(frozen=True)
 class SwapTimes:
     """Decision to the old generation gone, without its drain; seconds."""
 
@@ -113,6 +123,7 @@ class Receipt:
     aggregates: Aggregates
     engine: EngineName = "embedded"
     kept: Kept = field(default_factory=Kept)
+    billed: Billed | None = None
     speed: Speed = field(default_factory=Speed)
     failures_by_kind: dict[str, int] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
@@ -148,6 +159,7 @@ def from_json(document: Mapping[str, Any]) -> Receipt:
         speed=Speed(**speed),
         engine=document["engine"],
         kept=Kept(**document["kept"]),
+        billed=document["billed"] and Billed(**document["billed"]),
         failures_by_kind=dict(document["failures_by_kind"]),
         environment=dict(document["environment"]),
     )
@@ -194,6 +206,8 @@ def verdict(
         reasons.append("no event was acknowledged: the zeros say nothing")
     if receipt.engine == "aws":
         reasons += receipt.kept.lacks()
+        if receipt.billed is None or not (receipt.billed.usd and receipt.billed.ended):
+            reasons.append("the bill has nothing, or nothing of generations that have ended")
     if events.acked and not receipt.aggregates.windows:
         reasons.append("no window was published: nothing to compare with")
     return reasons

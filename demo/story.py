@@ -33,6 +33,7 @@ from demo.receipt import (
     REQUESTS_MIN,
     SWAPS_MIN,
     Aggregates,
+    Billed,
     Events,
     Node,
     Receipt,
@@ -54,6 +55,7 @@ LOAD_S_MAX = 300.0
 DRAIN_S = 60.0
 HELP_RUNS = 5
 SAMPLE_EVENTS = 4000
+BILL = "1h"  # longer than all of it
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,16 @@ class _Teller:
         why = "packs with a dictionary"
         self._evctl("drift", "--range", "role:collector", "--mend", "--reason", why, "--yes")
 
+    def _billed(self) -> Billed:
+        said = self._evctl("aws", "bill", "--last", BILL).result
+        generations = said["generations"]
+        return Billed(
+            usd=said["usd"],
+            usd_per_billion_events=said["usd_per_billion_events"] or 0.0,
+            generations=len(generations),
+            ended=sum(one["ended_s"] is not None for one in generations),
+        )
+
     def _power_on(self) -> dict[str, float]:
         """Node → seconds from power-on to its first answer."""
         roles = load_app(self._source.folder / "evctl.yaml").roles
@@ -276,6 +288,7 @@ class _Teller:
         power_on: dict[str, float],
         pss: dict[str, float],
     ) -> Receipt:
+        billed = self._billed() if self._setting.engine == "aws" else None
         found = checked(self._lab(), ledger, DRAIN_S)
         figures = add_up(read_requests(ledger))
         nodes = self._evctl("status").result["nodes"]
@@ -292,6 +305,7 @@ class _Teller:
             aggregates=Aggregates(found.windows, found.mismatches),
             engine=self._setting.engine,
             kept=found.kept,
+            billed=billed,
             speed=Speed(
                 power_on_to_serving_s=power_on,
                 swap_s=SwapTimes(

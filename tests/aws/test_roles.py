@@ -25,6 +25,7 @@ from eventstore.backends.aws.begun import Begun
 from eventstore.backends.aws.place import Place
 from eventstore.backends.aws.retries import Retries
 from eventstore.backends.aws.table import Table
+from eventstore.ended import Ended
 from eventstore.engines import open_queue, open_segments
 from eventstore.event import new_pack_id
 from eventstore.ports import Packed
@@ -67,8 +68,9 @@ def urls(sqs: str, dynamodb: str, s3: str, new_name: Callable[[str], str], tmp_p
 
 
 @pytest.fixture
-def node() -> Iterator[Node]:
+def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
     root = Path(tempfile.mkdtemp(prefix="ev-"))
+    monkeypatch.setenv("STATE_DIRECTORY", str(root / "state"))
     node = Node(root)
     try:
         yield node
@@ -112,6 +114,7 @@ def test_events_go_all_the_way_and_each_role_does_what_its_policy_says(
             through = urls({service: one.endpoint for service, one in proxies.items()})
             node.settings = {
                 **through,
+                "spool": "none",
                 "commit_s": 60,
                 "lease_s": 60,
                 "attempts_max": 2,
@@ -128,6 +131,7 @@ def test_events_go_all_the_way_and_each_role_does_what_its_policy_says(
         for generation in node.generations:
             generation.terminate()
         assert [one.wait(WAIT_S) for one in node.generations] == [0, 0, 0]
+        _check_bill_of_the_ended(node)
         for role, through in seen.items():
             actions, objects = policy(role)
             assert set().union(*(one.actions for one in through)) == actions, role
@@ -194,6 +198,15 @@ def _check_bill(node: Node) -> None:
     assert all(line.amount > 0 for line in made.lines)
     assert set(made.by_role) == {"collector", "processor", "postprocessor"}
     assert all(usd > 0 for usd in made.by_role.values())
+    assert made.events == 10 + 10 + 20 + 1
+
+
+def _check_bill_of_the_ended(node: Node) -> None:
+    """As those tell that come after them."""
+    left = "\n".join(Ended(node.root / "state" / "ended").lines())
+    made = bill_of({"node-1": {"r": left}}, time.time(), 3600, load())
+    assert made.ended == 3
+    assert all(line.amount > 0 for line in made.lines)
     assert made.events == 10 + 10 + 20 + 1
 
 
