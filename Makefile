@@ -12,7 +12,7 @@ CYCLES ?= 50
 RUNS ?= 1000000
 NAMES ?=
 
-.PHONY: demo demo-scaling test faults bench bench-growth bench-rollout fuzz powercut simulate lint machines browser tracker engines lock clean
+.PHONY: demo demo-scaling test faults bench bench-growth bench-rollout fuzz powercut simulate lint machines browser tracker engines versitygw lock clean
 
 # ENGINE=aws: the event store on DynamoDB Local, ElasticMQ and an S3 server.
 demo: $(VENV)/ready machines $(if $(filter aws,$(ENGINE)),engines)
@@ -93,6 +93,11 @@ tracker:
 engines: $(VENV)/ready
 	@command -v mvn >/dev/null && command -v javac >/dev/null || $(MAKE) --no-print-directory java
 	@$(BIN)/python -m cli.lab.engines.fetch
+
+# Another S3 server for tests, which checks secrets: from its source, for up to half an hour, once.
+# Nothing waits for it; where it isn't, its tests say "not run".
+versitygw: $(VENV)/ready
+	@$(BIN)/python -m cli.lab.engines.build
 
 .PHONY: java
 java:
