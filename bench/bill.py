@@ -202,6 +202,7 @@ def measured(case: Case, options: settings.Settings, dictionary: Dictionary) -> 
                     _claim(queue, leases, start + coming, case)
             for store, leases in zip(stores, held, strict=True):
                 store.put([enrich(one.pack_id, one.body, rules, None, known) for one in leases])
+                store.orders(0)  # a processor asks whether an erasure stands
                 queue.ack(leases)
                 events += case.events_a_pack * len(leases)
             if case.is_thin and events - published_at >= THIN_EVENTS_S * options.publish_s:
