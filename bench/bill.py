@@ -49,7 +49,8 @@ THIN_EVENTS_S = 100
 THIN_CLAIMED, THIN_COLLECTORS = 20, 2
 CLAIMED, SENT = 16, 4
 PUBLISH_S, PUBLISH_SELDOM_S = 2, 300
-PUBLISHED_EVENTS = 200_000 * PUBLISH_S
+DENSE_EVENTS_S = 200_000
+PUBLISHED_EVENTS = DENSE_EVENTS_S * PUBLISH_S
 PACKS_MIN, PUTS_MIN = 160, 2
 LEASE_S = 600
 
@@ -92,7 +93,7 @@ class Case:
 
     @property
     def every_s(self) -> float:
-        return self.events_a_pack / THIN_EVENTS_S if self.is_thin else 0
+        return self.events_a_pack / (THIN_EVENTS_S if self.is_thin else DENSE_EVENTS_S)
 
     @property
     def asked_per_s(self) -> float:
@@ -112,7 +113,7 @@ class Case:
     def puts(self, packs_a_put: int, publish_s: float) -> int:
         """Of each processor; of thin traffic as many as come until something is published."""
         seconds = packs_a_put * self.processors * self.every_s
-        until = math.ceil(publish_s / seconds) if seconds else PUTS_MIN
+        until = math.ceil(publish_s / seconds) if self.is_thin else PUTS_MIN
         return max(until, PACKS_MIN // packs_a_put)
 
     def _lingering(self) -> int:

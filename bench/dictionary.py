@@ -62,9 +62,11 @@ def dictionary_of(chance: random.Random) -> Dictionary:
 def packs_of(
     chance: random.Random, size: int, dictionary: Dictionary | None = None, every_s: float = 0
 ) -> Iterator[tuple[UUID, bytes]]:
-    """Endless ones of so many events, of now; every_s: each so much later than the one before."""
+    """Endless ones of so many events; every_s: each so much later than the one before, however
+    long it takes to make them."""
+    began = datetime.now(UTC)
     for number in count():
-        now = datetime.now(UTC) + timedelta(seconds=number * every_s)
+        now = began + timedelta(seconds=number * every_s)
         requests = min(size, REQUESTS_MAX)
         shares = [
             packing.Share(
