@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,9 +24,9 @@ from aiohttp.web import BaseRequest
 from eventstore import notify
 from eventstore.collector.connections import Connections
 from eventstore.collector.drain import Listener, until_no_connections
-from eventstore.collector.handlers import refusal
+from eventstore.collector.handlers import FAULT, fault, refusal
 from eventstore.collector.health import PATHS, Health
-from eventstore.collector.reply import Reply, text
+from eventstore.collector.reply import Again, Reply, text
 from eventstore.ended import Ended
 from eventstore.errors import EngineUnavailable, EventStoreError, Refused, SettingsError
 from eventstore.metrics import Counter, Histogram
@@ -230,22 +231,39 @@ class _App:
         )
 
     async def __call__(self, request: BaseRequest) -> Reply:
-        if request.path in PATHS:
-            reply = await self._health_answer(request)
-        else:
-            began_s = time.perf_counter()
-            try:
-                reply = await self._role.handle(request)
-            except Refused as refused:
-                reply = refusal(refused)
-            except ConnectionError:
-                raise  # the sender has gone: there is nobody to answer
-            except Exception:
-                log.exception("a fault of ours at %s %s", request.method, request.path)
-                fault = "a fault of ours; it is in the log"
-                reply = refusal(Refused(500, "fault", fault, "send it again later"))
-            self._requests.add(label=str(reply.status))
-            self._times.observe(time.perf_counter() - began_s)
+        path = request.path
+        if path in PATHS:
+            return self._last_said(await self._health_answer(request))
+        began_s = time.perf_counter()
+        try:
+            reply = await self._role.handle(request)
+        except Refused as refused:
+            reply = refusal(refused)
+        except ConnectionError:
+            raise  # the sender has gone: there is nobody to answer
+        except Exception:
+            log.exception(FAULT, path)
+            reply = fault()
+        if reply.again is not None:
+            reply.again = partial(self._again, reply.again, path)
+        return self._counted(began_s, reply)
+
+    def _again(
+        self, again: Again, path: str, body: bytes, address: str, answer: Callable[[Reply], None]
+    ) -> None:
+        began_s = time.perf_counter()
+        try:
+            again(body, address, lambda reply: answer(self._counted(began_s, reply)))
+        except Exception:
+            log.exception(FAULT, path)
+            answer(self._counted(began_s, fault()))
+
+    def _counted(self, began_s: float, reply: Reply) -> Reply:
+        self._requests.add(label=str(reply.status))
+        self._times.observe(time.perf_counter() - began_s)
+        return self._last_said(reply)
+
+    def _last_said(self, reply: Reply) -> Reply:
         # Here and not later: when the headers are being written it is too late to say it.
         if self.draining:
             reply.force_close()
