@@ -29,11 +29,11 @@ SCHEMA = (
     "CREATE TABLE key_segments (span INTEGER NOT NULL, segment INTEGER NOT NULL,"
     " keys INTEGER NOT NULL, PRIMARY KEY (span, segment)) WITHOUT ROWID",
 )
-SEGMENT_KEYS = 1 << 19  # 8 MiB: what is held while one is closed
+SEGMENT_KEYS = 1 << 18  # 4 MiB: what is held while one is closed
 CHUNK_KEYS = 1 << 13  # 128 KiB: what it costs to look one suspect up
 KEYS_A_WORD = 4  # 16 bits a key: one in a thousand is suspected wrongly
 WORDS_MIN = 1 << 6
-CACHE_BYTES_MAX = 48 << 20
+CACHE_BYTES_MAX = 24 << 20
 MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads all bits upwards
 
 RUNS_SINCE = "SELECT id, span, segment, first, keys FROM key_runs WHERE id > ? ORDER BY id"
@@ -108,12 +108,15 @@ class Segment:
         self._grow_for(len(halves))
         self.add(halves)
 
-    def close(self, keys: int, segment_keys: int) -> None:
+    def close(self, keys: int) -> None:
         """Chunks replace the runs, of which this process may not have seen all."""
         self.closed, self.runs, self.whole = True, {}, self.count == keys
         if not self.whole:
             self.count, self.words = 0, _no_words()
-            self._grow_for(segment_keys)
+            self._grow_for(keys)
+        # Half as large it has, at each place, what were two.
+        while self.words is not None and keys <= KEYS_A_WORD * (half := len(self.words) // 2):
+            self.words = self.words[:half] | self.words[half:]
 
     def add(self, halves: Int64s) -> None:
         self.count += len(halves)
@@ -190,7 +193,7 @@ class KeyIndex:
             return
         if not segment.closed:
             (keys,) = connection.execute(KEYS_OF, (span, number)).fetchone()
-            segment.close(keys, self._segment_keys)
+            segment.close(keys)
         if not segment.whole:
             segment.add(_halves(blob)[0])
 
