@@ -13,12 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from artifacts.health import ask
 from artifacts.layout import Layout, check_release_id
 from artifacts.node_errors import GenerationFailed, ServicesUnavailable
 from artifacts.services import Generation, State
 
 COMMAND_TIMEOUT_S = 15.0
 POLL_S = 0.05
+SHOW_EVERY_S = 0.25
 EVIDENCE_LINES = 20
 # What `systemctl stop` may take beyond the unit's own deadline.
 STOP_SLACK_S = 10.0
@@ -114,6 +116,7 @@ class SystemdServices:
                 next_step="apply the node's state again: it renders the units",
             )
         while True:
+            self._await_news(role, release)
             now = self._one(name)
             if now.get("ActiveState") == "active":
                 return
@@ -122,10 +125,18 @@ class SystemdServices:
                 failure = f"it never said READY=1 within {ready_s:g} s"
             if failure is not None:
                 break
-            time.sleep(POLL_S)
         evidence = self.last_lines(role, release)
         self.stop(role, release, drain_s=ready_s)
         raise GenerationFailed(f"{role} {release} did not start", why=failure, evidence=evidence)
+
+    def _await_news(self, role: str, release: str) -> None:
+        """Until the generation answers, or for a moment. Asking systemd costs a process each time,
+        here and in systemd: many of them would take from the generation what it starts with."""
+        until = time.monotonic() + SHOW_EVERY_S
+        while time.monotonic() < until:
+            time.sleep(POLL_S)
+            if ask(self.admin_socket(role, release), "/readyz", POLL_S).status == 200:
+                return
 
     def stop(self, role: str, release: str, *, drain_s: float) -> bool:
         name = unit(role, release)

@@ -25,10 +25,11 @@ def _client(kind: type[SaltClient], config: Path, network: str | None) -> SaltCl
     return kind(config, network)
 
 
-def ask(fleet: Fleet, nodes: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Node → its status, with `state`: serving, idle, silent or failed."""
+def ask(fleet: Fleet, nodes: Collection[str], spare: int = 0) -> dict[str, dict[str, Any]]:
+    """Node → its status, with `state`: serving, idle, silent or failed. spare: so many needn't be
+    waited for to the end."""
     found: dict[str, dict[str, Any]] = {}
-    for returned in client_of(fleet).call(nodes, "evrelease.status", {}, ASK_S):
+    for returned in client_of(fleet).call(nodes, "evrelease.status", {}, ASK_S, spare):
         answer = answer_of(returned)
         if answer.ok and answer.result:
             state = "serving" if answer.result.get("release") else "idle"

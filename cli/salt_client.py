@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SILENT = "unreachable"
 # How long a node may take to say that it is at work on a job, before it counts as silent.
 ALIVE_S = 5
+# Who isn't needed is late when this has passed, and so many times what the slowest other one took.
+LATE_S, LATE_TIMES = 2.0, 5.0
 POLL_S = 0.01
 # More nodes are asked in turns: what they fetch and answer at once is bounded, however many.
 AT_ONCE_MAX = 500
@@ -70,21 +72,30 @@ class SaltClient:
         function: str,
         kwargs: Mapping[str, Any],
         timeout_s: float,
+        spare: int = 0,
     ) -> Iterator[Return]:
         """Every node yields exactly once, within about `timeout_s` of its turn. MasterUnreachable,
-        MasterRefused: then no further node was asked."""
+        MasterRefused: then no further node was asked. spare: so many of a turn aren't waited for
+        to the end, once the others have long answered."""
         for some in in_turns(nodes):
             waiting = set(some)
+            began = time.monotonic()
+            slowest_s = None
             for found in self._answers(some, function, dict(kwargs), timeout_s):
-                if found.node in waiting:
+                took_s = time.monotonic() - began
+                if found and found.node in waiting:
                     waiting.discard(found.node)
+                    slowest_s = took_s
                     yield found
+                elif len(waiting) <= spare and is_late(took_s, slowest_s):
+                    break
             for node in sorted(waiting):
                 yield Return(node, error=SILENT)
 
     def _answers(
         self, nodes: list[str], function: str, kwargs: dict[str, Any], timeout_s: float
-    ) -> Iterator[Return]:
+    ) -> Iterator[Return | None]:
+        """None, again and again, while nobody answers."""
         import salt.exceptions
 
         try:
@@ -108,6 +119,7 @@ class SaltClient:
                 if time.monotonic() > deadline:
                     return
                 if not some:
+                    yield None
                     time.sleep(POLL_S)
         except (salt.exceptions.AuthenticationError, salt.exceptions.EauthAuthenticationError) as e:
             raise refused(e) from e
@@ -130,7 +142,15 @@ class SaltClient:
             # What it logs on stderr is said by the errors that are raised, in one line.
             logging.getLogger("salt").setLevel(logging.CRITICAL)
             self._client = salt.client.LocalClient(c_path=str(settings), auto_reconnect=True)
+            # Salt asks the job cache whether there is such a job, which imports half a minion;
+            # this client asks for no answers but those to what it has just published.
+            self._client.returns_for_job = bool
         return self._client
+
+
+def is_late(waited_s: float, slowest_s: float | None) -> bool:
+    """Who still hasn't answered. slowest_s: of the others; while nobody has, nobody is late."""
+    return slowest_s is not None and waited_s > max(LATE_S, LATE_TIMES * slowest_s)
 
 
 def in_turns(nodes: Collection[str]) -> list[list[str]]:

@@ -59,17 +59,18 @@ def table(rows: Iterable[Row]) -> Iterator[str]:
 
 def wave_overheads_s(lines: Iterable[Mapping[str, Any]]) -> tuple[float, ...]:
     """From what `evctl rollout --bake 0s --json` printed: of each wave the time from asking its
-    nodes to swap until all have passed their gate, without the longest drain."""
-    found = []
+    nodes to swap until all have proved that they serve it, without the longest drain."""
+    found: list[float] = []
     began = drain_s = 0.0
     for line in lines:
         event = line.get("event")
-        if event in ("swap", "revert"):
+        if event == "swap":
             began, drain_s = line["at"], 0.0
+            found.append(0.0)
         elif event == "answer" and line.get("action") == "swap":
             drain_s = max(drain_s, (line.get("result") or {}).get("drain_s") or 0.0)
-        elif event == "check_done":
-            found.append(round(line["at"] - began - drain_s, 2))
+        elif event in ("swap_done", "check_done"):
+            found[-1] = round(line["at"] - began - drain_s, 2)
     return tuple(found)
 
 

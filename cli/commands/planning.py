@@ -51,16 +51,10 @@ def draft(fleet: Fleet, wish: Wish) -> Document:
     nodes, told = fleet.nodes(), fleet.documents().desired().nodes
     # A node that is off keeps nobody from going back: it goes when it returns.
     silent_max = len(wish.to) if wish.kind == "rollback" else wish.limits.max_unreachable
-    serving, away = serving_now(fleet, sorted(wish.to), silent_max)
+    found = asked_now(fleet, sorted(wish.to), silent_max)
+    serving = serving_now(fleet, found)
     records = {
-        node: NodeRecord(
-            role=nodes[node].role or "",
-            before=serving[node],
-            to=release,
-            away=node in away,
-            state="silent" if node in away else "planned",
-            fault="silent" if node in away else None,
-        )
+        node: _record(found[node], nodes[node].role or "", serving[node], release)
         for node, release in wish.to.items()
         if serving[node] != release or told.get(node, release) != release
     }
@@ -96,6 +90,13 @@ def draft(fleet: Fleet, wish: Wish) -> Document:
         probe=wish.probe,
         beside={n.id: n.role for n in nodes.values() if n.role in gates and n.id not in records},
     ).planned()
+
+
+def _record(said: Mapping[str, Any], role: str, before: str | None, to: str) -> NodeRecord:
+    if said["state"] == "silent":
+        return NodeRecord(role, before, to, away=True, state="silent", fault="silent")
+    has_it = to in said.get("unpacked", ())
+    return NodeRecord(role, before, to, state="prefetched" if has_it else "planned")
 
 
 def _order(fleet: Fleet, records: Mapping[str, NodeRecord], *, past_one_way: bool) -> Order:
@@ -162,12 +163,9 @@ def refuse_stale(document: Document, planned: str | None) -> None:
         )
 
 
-def serving_now(
-    fleet: Fleet, nodes: list[str], silent_max: int
-) -> tuple[dict[str, str | None], set[str]]:
-    """What each of these nodes serves; and which don't answer: of these what they should serve.
-    NodesSilent when more than so many don't."""
-    found = ask(fleet, nodes)
+def asked_now(fleet: Fleet, nodes: list[str], silent_max: int) -> dict[str, dict[str, Any]]:
+    """Node → its status; see cli.asked.ask. NodesSilent when more than so many don't answer."""
+    found = ask(fleet, nodes, silent_max)
     silent = [node for node, said in found.items() if said["state"] == "silent"]
     failed = [node for node, said in found.items() if said["state"] == "failed"]
     if failed or len(silent) > silent_max:
@@ -178,12 +176,16 @@ def serving_now(
             next_step=f"evctl status; or leave them out of the range: '…!{bad[0]}'"
             + ("" if failed else f"; or --max-unreachable {len(silent)}"),
         )
+    return found
+
+
+def serving_now(fleet: Fleet, found: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
+    """What each of these nodes serves; of those that don't answer: what they should serve."""
     known, manifests = fleet.nodes(), Manifests(fleet)
-    serving = {
-        node: manifests.wanted(known[node]) if node in silent else said["release"]
+    return {
+        node: manifests.wanted(known[node]) if said["state"] == "silent" else said["release"]
         for node, said in found.items()
     }
-    return serving, set(silent)
 
 
 def role_sizes(nodes: Mapping[str, NodeInfo]) -> dict[str, int]:

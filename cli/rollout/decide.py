@@ -37,13 +37,15 @@ class Turn:
 @dataclass(frozen=True)
 class Answer:
     """What a node answered to a command. error: what it said, or that it said nothing.
-    held: nothing is wrong with it, and why that isn't enough to go on."""
+    held: nothing is wrong with it, and why that isn't enough to go on. proven: to a swap, that it
+    serves the release by its own word already, and nothing more is to be looked at."""
 
     ok: bool
     silent: bool = False
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     held: str = ""
+    proven: bool = False
 
 
 # A node in one of these states isn't counted as serving; one that didn't serve before never is.
@@ -218,7 +220,7 @@ def _take_in(record: NodeRecord, action: Action, answer: Answer) -> NodeRecord:
         return record
     changes: dict[str, Any] = {}
     if answer.ok:
-        changes["state"] = _GOOD[action]
+        changes["state"] = "healthy" if answer.proven else _GOOD[action]
     else:
         changes["state"] = "silent" if answer.silent else _REFUSED[action]
         if action == "swap" and not answer.silent and (record.swap or {}).get("again"):

@@ -144,6 +144,10 @@ class Document:
         """With the digest of its plan: what is carried out later is what was shown now."""
         return replace(self, plan=plan_digest(self))
 
+    def bakes(self) -> bool:
+        """Whether there is more to see of a node than that it serves: for a time, or by a gate."""
+        return bool(self.limits.bake_s or self.gates or self.gate_command or self.probe)
+
     def in_state(self, *states: NodeState) -> list[str]:
         """Ids of the nodes in one of these states, in the waves' order."""
         return [n for wave in self.waves for n in wave if self.nodes[n].state in states]

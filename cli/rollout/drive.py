@@ -28,7 +28,6 @@ from cli.rollout.probe import Nodes
 
 LOCK_S = 60.0
 RENEW_S = 15.0
-PRUNE_S = 1.0  # they go on by themselves: whoever waits for the rollout waits no longer
 STEPS_MAX = 100_000
 
 Progress = Callable[[Document, str, dict[str, Any]], None]
@@ -177,14 +176,14 @@ class _Driver:
         self._documents.want(wanted(self.document))
 
     def _prune(self) -> None:
-        """Its nodes remove the releases that nothing needs any more. When they can't, nothing is
-        lost: the next rollout asks again."""
+        """Its nodes remove the releases that nothing needs any more, and aren't waited for. When
+        they can't, nothing is lost: the next rollout asks again."""
         with suppress(EvctlError):
             pinned = self._documents.spoken_for()
             for record in self.document.nodes.values():
                 pinned |= record.releases()  # so that it can be taken back
             asked = {"pinned": sorted(pinned)}
-            for _ in self._nodes.call(self.document.nodes, "evrelease.prune", asked, PRUNE_S):
+            for _ in self._nodes.call(self.document.nodes, "evrelease.prune", asked, 0.0):
                 pass
 
     def _ask(self, command: Command) -> dict[str, Answer]:

@@ -77,7 +77,8 @@ def estimate_s(plan: Document) -> float:
     """How long it takes, about, when nothing goes wrong."""
     probe_s = PROBE_S if plan.probe and not plan.probe.missing else 0.0
     waves_s = len(plan.waves) * (WAVE_S + max(plan.limits.bake_s, probe_s))
-    return waves_s if plan.kind == "rollback" else PREFETCH_S + waves_s
+    fetches = plan.kind == "rollout" and plan.in_state("planned")
+    return PREFETCH_S + waves_s if fetches else waves_s
 
 
 def gate_says(gate: Gate) -> str:

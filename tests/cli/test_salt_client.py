@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import pwd
 import shutil
@@ -226,6 +227,29 @@ def test_a_dead_node_is_silent(salt_on_loopback):
     answers = _called(salt_on_loopback, ["dead-01", "web-01"], "test.kwarg")
     assert answers["dead-01"].silent
     assert answers["web-01"].error is None
+
+
+def test_who_is_not_needed_is_not_waited_for_once_the_others_have_long_answered(
+    monkeypatch, tmp_path
+):
+    def answers(*_):
+        yield Return("web-01", data={"ok": True})
+        yield from itertools.repeat(None)
+
+    monkeypatch.setattr(SaltClient, "_answers", answers)
+    monkeypatch.setattr(salt_client, "LATE_S", 0.0)
+    monkeypatch.setattr(salt_client, "LATE_TIMES", 1.0)
+    nodes = ["gone-01", "web-01"]
+    found = SaltClient(tmp_path, network=None).call(nodes, "test.ping", {}, ANSWER_S, spare=1)
+    assert [(one.node, one.silent) for one in found] == [("web-01", False), ("gone-01", True)]
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "slowest_s", "late"),
+    [(60.0, None, False), (1.9, 0.1, False), (2.1, 0.1, True), (9.0, 2.0, False), (11, 2.0, True)],
+)
+def test_who_is_late(waited_s, slowest_s, late):
+    assert salt_client.is_late(waited_s, slowest_s) is late
 
 
 def test_no_settings_of_a_master(tmp_path):

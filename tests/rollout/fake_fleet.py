@@ -24,6 +24,7 @@ class FakeFleet:
     pages: (node, release that it serves) → what its generations answer at /metrics.
     tool: node, arguments → what a tool that is run there answers.
     wanted: what nodes find out that they should serve, when they are told no release.
+    proves: with its answer to a swap comes what it serves now.
     pruned: nodes that were asked to prune, and what they were told to keep.
     """
 
@@ -32,6 +33,7 @@ class FakeFleet:
     sick: set[str] = field(default_factory=set)
     unready: dict[str, int] = field(default_factory=dict)
     before_each: Callable[[str, str, str | None], None] = lambda *_: None
+    proves: bool = False
     tool: Callable[[str, list[str]], dict[str, Any]] = lambda *_: {"exit": 0, "out": "", "err": ""}
     wanted: dict[str, str] = field(default_factory=dict)
     pages: Callable[[str, str], dict[str, str]] = lambda *_: {}
@@ -48,6 +50,7 @@ class FakeFleet:
         function: str,
         kwargs: Mapping[str, Any],
         timeout_s: float,
+        spare: int = 0,
     ) -> Iterator[Return]:
         for node in nodes:
             release = kwargs.get("release")
@@ -83,7 +86,8 @@ class FakeFleet:
         if function in ("evrelease.converge", "evrelease.activate", "evrelease.mend"):
             self.serving[node] = release or self.wanted.get(node, before)
         swap = {"from": before, "to": release, "started_at": 1000.0, "total_s": 0.5}
-        return Return(node, data={"ok": True, "result": swap})
+        status = self._status(node) if self.proves else None
+        return Return(node, data={"ok": True, "result": swap, "status": status})
 
     def _status(self, node: str) -> dict[str, Any]:
         if node in self.sick:

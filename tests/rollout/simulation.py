@@ -14,7 +14,7 @@ from random import Random
 
 from cli.rollout import control, decide, plan
 from cli.rollout.decide import Answer, Command
-from cli.rollout.document import BACK, FINAL, Document, Limits, NodeRecord
+from cli.rollout.document import BACK, FINAL, Document, Limits, NodeRecord, NodeState
 from cli.rollout.errors import WrongState
 
 OLD, NEW, CHANNEL = "1-old", "2-new", "0-channel"
@@ -24,9 +24,11 @@ CALM_STEPS_MAX = 200
 MOVES = {(before, after) for before, after, _ in control.MOVES}
 
 OK = Answer(ok=True, result={})
+PROVEN = Answer(ok=True, result={}, proven=True)
 NO = Answer(ok=False, error={"what": "no"})
 SILENT = Answer(ok=False, silent=True, error={"what": "no answer"})
 HELD = Answer(ok=False, held="too little traffic")
+FRESH: tuple[NodeState, ...] = ("planned", "planned", "prefetched")  # some have the release already
 
 
 class Broken(AssertionError):
@@ -75,6 +77,7 @@ class World:
             max_fail=random.choice((0, 0, 1, 2)),
             max_unreachable=max(len(away), random.choice((0, 0, 1, 2))),
         )
+        self.bakes = random.random() < 0.7
         self.floors = self._plan_floors()
         self.document = self._document()
         self.driver = Driver("d0")
@@ -102,7 +105,7 @@ class World:
         records = {
             id_: NodeRecord(n.role, n.before, NEW, True, "silent", "silent")
             if n.away
-            else NodeRecord(n.role, n.before, NEW)
+            else NodeRecord(n.role, n.before, NEW, state=self.random.choice(FRESH))
             for id_, n in self.nodes.items()
         }
         sizes: dict[str, int] = {}
@@ -306,7 +309,8 @@ class World:
             return NO
         if action != "prefetch" and not (lost and self.random.random() < 0.5):
             node.serves, node.sick = release, wrong
-        return SILENT if lost else OK
+        proven = action == "swap" and not self.bakes and node.serves == release and not node.sick
+        return SILENT if lost else PROVEN if proven else OK
 
     # The books, and what must hold.
 
@@ -317,10 +321,11 @@ class World:
             self.bad.setdefault(id_, "silent" if answer.silent else "failed")
         if answer.silent:
             self._out(id_)
-        elif action == "check":
+        elif action == "check" or answer.proven:
             if answer.ok:
                 self.passed.add(id_)
                 self.out.discard(id_)
+                self.refused.discard(id_)
             elif self.kind == "rollout":
                 self.refused.add(id_)
         elif action == "revert" and not answer.ok:
