@@ -86,7 +86,7 @@ def master_restarted(scene: Scene) -> Outcome:
 def two_operators(scene: Scene) -> Outcome:
     """The second gets exit code 8 and is told who has the nodes; the first one never notices."""
     first = scene.begin(scene.good)
-    first.until_event("prefetch")
+    first.until_event("swap")
     second = scene.roll_out(scene.good, expect=8)
     error = next(line["error"] for line in second.lines if "error" in line)
     if first.rollout not in error["what"]:

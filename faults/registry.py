@@ -44,7 +44,7 @@ def gone_while_nodes_fetch(scene: Scene) -> Outcome:
 def gone_once_they_have_it(scene: Scene) -> Outcome:
     """Neither the waves nor the way back need it."""
     running = scene.begin(scene.good)
-    running.until_event("prefetch_done")
+    running.until_event("swap")
     with _gone(scene.lab.registry):
         running.end()
         state = scene.document(running.rollout).state
