@@ -20,7 +20,8 @@ from eventstore.dictionaries import Dictionaries
 from eventstore.errors import EngineUnavailable, PackCorrupt
 from eventstore.metrics import Counter, Histogram
 from eventstore.ports import DeadLetter, Enriched, EventStore, Lease, Queue, Stage, Way
-from eventstore.processing.enrich import Rules, enrich
+from eventstore.processing.ahead import Ahead
+from eventstore.processing.enrich import Rules, transformed
 from eventstore.processing.gathered import Gathered, Ready
 from eventstore.processing.standing import follow
 from eventstore.processing.transformer import transformer_of
@@ -49,9 +50,9 @@ class Processor:
         self._settings = settings
         self._node = node
         self._release = release
-        self._rules = Rules.of(settings)
-        self._transformer = transformer_of(settings)
         self._dictionaries = Dictionaries(store.dictionary)
+        self._ahead = Ahead(Rules.of(settings), self._dictionaries)
+        self._transformer = transformer_of(settings)
         self._stopping = threading.Event()
         self._gathered = Gathered(settings.linger_s, time.monotonic)
         self._extend_at_s = 0.0
@@ -154,7 +155,7 @@ class Processor:
                 self._queue.release(left)
                 break
             lease = left[0]
-            enriched = self._enriched(lease)
+            enriched = self._enriched(lease, left[1:])
             if enriched is not None:
                 if not self._gathered.fits(enriched):
                     self._put(self._gathered.take())
@@ -172,16 +173,15 @@ class Processor:
         self._extend_at_s = time.monotonic() + self._settings.lease_s / 3
         return [one for one in coming if one.pack_id in held]
 
-    def _enriched(self, lease: Lease) -> Enriched | None:
+    def _enriched(self, lease: Lease, following: Sequence[Lease]) -> Enriched | None:
         """None when the pack is dealt with: tried again later, or a dead letter."""
         limit = self._settings.attempts_max
         if lease.attempts > limit:
             self._bury(lease, lease.reason or f"its processor died or stalled {limit} times")
             return None
         try:
-            return enrich(
-                lease.pack_id, lease.body, self._rules, self._transformer, self._dictionaries
-            )
+            found = self._ahead.enriched(lease, following)
+            return transformed(found, self._transformer, self._dictionaries)
         except EngineUnavailable:  # it was asked for a dictionary: no fault of the pack
             self._queue.release([lease])
             raise
