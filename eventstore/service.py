@@ -27,6 +27,7 @@ from eventstore.collector.drain import Listener, until_no_connections
 from eventstore.collector.handlers import FAULT, fault, refusal
 from eventstore.collector.health import PATHS, Health
 from eventstore.collector.reply import Again, Reply, text
+from eventstore.ended import Ended
 from eventstore.errors import EngineUnavailable, EventStoreError, Refused, SettingsError
 from eventstore.metrics import Counter, Histogram
 from eventstore.settings import Settings
@@ -84,6 +85,7 @@ class Process:
     release: str
     drain_s: float
     admin_socket: Path | None
+    state: Path | None = None
 
     @classmethod
     def from_environment(cls, role: str) -> "Process":
@@ -102,6 +104,7 @@ class Process:
             release=os.environ.get("EV_RELEASE", "unreleased"),
             drain_s=drain_s,
             admin_socket=Path(admin) if admin else None,
+            state=Path(state) if (state := os.environ.get("STATE_DIRECTORY")) else None,
         )
 
 
@@ -160,6 +163,7 @@ async def _run(
         if admin is not None:
             await admin.stop()
         await admin_server.shutdown(0)
+    app.leave_counts()
     return 0
 
 
@@ -201,6 +205,9 @@ class _App:
         self, process: Process, role: Role, engine_counters: Callable[[], list[Counter]]
     ) -> None:
         self._started_at_s = time.time()
+        self._ended = Ended(process.state / "ended" if process.state else None)
+        self._release = process.release
+        self._engine_counters = engine_counters
         self.draining = False
         self.connections: Connections | None = None  # the public ones
         self._role = role
@@ -217,9 +224,8 @@ class _App:
             unready=self._unready,
             notice=role.notice,
             counters=lambda: [
-                *(self._used(), self._requests, self._times),
-                *role.counters(),
-                *engine_counters(),
+                *(self._used(), self._requests, self._times, self._ended),
+                *self._billed(),
             ],
             gauges=self._gauges,
         )
@@ -262,6 +268,13 @@ class _App:
         if self.draining:
             reply.force_close()
         return reply
+
+    def leave_counts(self) -> None:
+        """After everything: for the bill."""
+        self._ended.leave(self._release, self._started_at_s, time.time(), self._billed())
+
+    def _billed(self) -> list[Counter]:
+        return [*self._role.counters(), *self._engine_counters()]
 
     def not_http(self, why: str) -> Reply:
         """The answer to what a parser of HTTP can't read."""
