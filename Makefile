@@ -5,14 +5,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 DRIVER ?= auto
 ENGINE ?= embedded
-DEBIAN := systemd-container debootstrap iproute2 git
+DEBIAN := systemd-container mmdebstrap iproute2 git
+
+# Where a machine's environment has it, each process compiles its modules anew, and each worker of
+# pytest all tests: seven seconds of a processor.
+unexport PYTHONDONTWRITEBYTECODE
 
 MINUTES ?= 10
 CYCLES ?= 50
 RUNS ?= 1000000
 NAMES ?=
 
-.PHONY: demo demo-scaling test faults bench bench-growth bench-rollout fuzz powercut simulate lint machines browser tracker engines lock clean
+.PHONY: demo demo-scaling test faults bench bench-growth bench-rollout fuzz powercut simulate lint machines image browser tracker engines servers versitygw lock clean
 
 # ENGINE=aws: the event store on DynamoDB Local, ElasticMQ and an S3 server.
 demo: $(VENV)/ready machines $(if $(filter aws,$(ENGINE)),engines)
@@ -22,8 +26,10 @@ demo: $(VENV)/ready machines $(if $(filter aws,$(ENGINE)),engines)
 demo-scaling: $(VENV)/ready machines
 	$(BIN)/python -m demo.scaling --driver $(DRIVER)
 
-test: lint machines browser tracker engines
-	$(BIN)/python -m pytest -p tests.shares -n 3 --dist loadscope --no-loadscope-reorder
+# What the tests need is made while lint runs: one computes, the others wait for the network.
+test: machines browser
+	@$(MAKE) --no-print-directory -j 3 lint image tracker engines servers
+	$(BIN)/python -m pytest -p tests.shares -n 4 --dist loadscope --no-loadscope-reorder
 
 # A table on the terminal, and build/bench.json. The usual glue, its baseline, needs a real Redis.
 bench: $(VENV)/ready
@@ -79,6 +85,10 @@ endef
 machines:
 	$(if $(filter process,$(DRIVER)),,$(call debian,$(DEBIAN)))
 
+# Their base image, else made by the first lab, while the others wait for it.
+image: $(VENV)/ready machines
+	$(BIN)/python -m cli.lab.nspawn
+
 # The tests look at the demo's report with a real one.
 browser:
 	$(call debian,chromium)
@@ -93,6 +103,15 @@ tracker:
 engines: $(VENV)/ready
 	@command -v mvn >/dev/null && command -v javac >/dev/null || $(MAKE) --no-print-directory java
 	@$(BIN)/python -m cli.lab.engines.fetch
+
+# And the servers for S3, EC2 and the like: Python programs, in environments of their own.
+servers: $(VENV)/ready
+	@$(BIN)/python -m cli.lab.engines.fetch s3server moto
+
+# Another S3 server for tests, which checks secrets: from its source, for up to half an hour, once.
+# Nothing waits for it; where it isn't, its tests say "not run".
+versitygw: $(VENV)/ready
+	@$(BIN)/python -m cli.lab.engines.build
 
 .PHONY: java
 java:

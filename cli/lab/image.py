@@ -95,7 +95,7 @@ def _build(image: Path, cache: Path, node_lock: Path, progress: Progress) -> Non
         if leftover.exists():
             shutil.rmtree(leftover)
     progress(f"base image: Debian {SUITE} (once, about a minute)")
-    _step(_debootstrap(aside))
+    _step(_debian(aside))
     progress("base image: salt-minion in a virtual environment of the node's own Python")
     _step(
         (
@@ -109,9 +109,10 @@ def _build(image: Path, cache: Path, node_lock: Path, progress: Progress) -> Non
     aside.rename(image)
 
 
-def _debootstrap(target: Path) -> tuple[str, ...]:
+def _debian(target: Path) -> tuple[str, ...]:
+    # By mmdebstrap: apt does it in half the processor time that debootstrap takes.
     command = (
-        *("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"),
+        *("mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"),
         *(SUITE, str(target)),
     )
     mirror = _own_mirror()

@@ -1,4 +1,7 @@
-"""The driver of real machines: Debian nodes with a systemd of their own, in systemd-nspawn."""
+"""The driver of real machines: Debian nodes with a systemd of their own, in systemd-nspawn.
+
+`python -m cli.lab.nspawn` makes their base image beforehand, where there can be such machines.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ from cli.lab.image import Progress
 from cli.lab.launch import launch
 from cli.lab.spec import Lab, NodeSpec
 
-NEEDED = ("systemd-nspawn", "debootstrap", "ip", "mount", "umount", "nsenter")
+NEEDED = ("systemd-nspawn", "mmdebstrap", "ip", "mount", "umount", "nsenter")
 # A shell joins the control groups named first, then becomes the command that follows.
 JOIN_GROUPS = 'for group in $1; do echo $$ > $group/cgroup.procs; done; shift; exec "$@"'
-PACKAGES = "systemd-container debootstrap iproute2"
+PACKAGES = "systemd-container mmdebstrap iproute2"
 
 
 def obstacle() -> str | None:
@@ -141,3 +144,7 @@ def _mount_overlay(lower: Path, root: Path) -> tuple[str, ...]:
 
 def _silent(_: str) -> None:
     """The image is there already: nothing to say."""
+
+
+if __name__ == "__main__" and obstacle() is None:
+    image.base_image(print)

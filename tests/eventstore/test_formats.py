@@ -30,30 +30,38 @@ ENDPOINTS = [
 
 @dataclass
 class Pipeline:
-    """Collector and processor, and a reader of what they keep."""
+    """Collector and processor, and a reader of what they keep. before: whose events were there
+    before the test."""
 
     node: Any
     reader: Reader
     until: Callable[..., None]
+    before: set[EventId] = field(default_factory=set)
 
     def send(self, *arguments: Any, **options: Any) -> Answer:
         return send(self.node.port("collector"), *arguments, **options)
 
     def stored(self, events: int) -> list[Any]:
-        """All visible events, once nothing waits any more; they must be so many."""
+        """All visible events of the test, once nothing waits any more; they must be so many."""
         self.until(lambda: self.reader.pending().packs == 0)
-        found = list(self.reader.events())
+        found = [event for event in self.reader.events() if event.id not in self.before]
         assert len(found) == events
         return found
 
 
-@pytest.fixture
-def pipeline(new_node: NewNode, until: Any) -> Iterator[Pipeline]:
-    node = new_node(endpoints=ENDPOINTS)
+@pytest.fixture(scope="module")
+def node(new_shared_node: NewNode) -> Any:
+    node = new_shared_node(endpoints=ENDPOINTS)
     node.start("collector")
     node.start("processor")
+    return node
+
+
+@pytest.fixture
+def pipeline(node: Any, until: Any) -> Iterator[Pipeline]:
     reader = open_reader(node.data)
-    yield Pipeline(node, reader, until)
+    until(lambda: reader.pending().packs == 0)
+    yield Pipeline(node, reader, until, {event.id for event in reader.events()})
     assert list(reader.dead_letters()) == []
     reader.close()
 

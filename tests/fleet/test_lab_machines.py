@@ -20,7 +20,7 @@ from cli.lab.spec import Lab, load_lab
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(400)]  # the base image may have to be made
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def needs_machines() -> None:
     if refused := obstacle():
         pytest.skip(f"not run: {refused}")
@@ -36,6 +36,16 @@ def place(tmp_path: Path) -> Iterator[Path]:
     root = tmp_path / "lab"
     yield root
     operate.down(root, "test")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One with a collector, for tests that leave it as it was."""
+    root = tmp_path_factory.mktemp("machines") / "lab"
+    try:
+        yield up(root, ("collector-01",))
+    finally:
+        operate.down(root, "test")
 
 
 def up(root: Path, nodes: tuple[str, ...]) -> Lab:
@@ -108,8 +118,7 @@ def test_after_a_crash_of_up_at_any_moment_down_leaves_nothing(place: Path) -> N
         assert left_of(lab) == []
 
 
-def test_nothing_of_the_hosts_python_is_in_a_node(place: Path) -> None:
-    lab = up(place, ("collector-01",))
+def test_nothing_of_the_hosts_python_is_in_a_node(lab: Lab) -> None:
     inside = operate.inside(lab, "collector-01", ("cat", "/proc/self/mountinfo"))
     mounted = {line.split()[4] for line in said(inside).splitlines()}
     assert not [point for point in mounted if point.startswith(("/work", "/root", "/home", "/usr"))]
@@ -120,8 +129,7 @@ def test_nothing_of_the_hosts_python_is_in_a_node(place: Path) -> None:
     assert "EVCTL" not in said(environment)
 
 
-def test_a_token_lets_only_its_own_node_in_and_only_once(place: Path) -> None:
-    lab = up(place, ("collector-01",))
+def test_a_token_lets_only_its_own_node_in_and_only_once(lab: Lab) -> None:
     accepted = lab.master_root / "pki/minions"
     token = yaml.safe_load((lab.node_root("collector-01") / "upper/etc/salt/minion").read_text())[
         "grains"
@@ -132,10 +140,14 @@ def test_a_token_lets_only_its_own_node_in_and_only_once(place: Path) -> None:
     grown = lab.with_nodes(("thief-01=collector",))
     grown.save()
     driver = operate.driver_of(grown)
-    driver.place(grown, thief, token)
-    driver.power_on(grown, thief)
-    _wait((lab.master_root / "pki/minions_pre/thief-01").exists, 60)
-    assert not (accepted / "thief-01").exists()
+    try:
+        driver.place(grown, thief, token)
+        driver.power_on(grown, thief)
+        _wait((lab.master_root / "pki/minions_pre/thief-01").exists, 60)
+        assert not (accepted / "thief-01").exists()
+    finally:
+        operate.take_away(grown, thief)
+        lab.save()
 
 
 def _wait(true: object, limit_s: float) -> None:
@@ -146,12 +158,11 @@ def _wait(true: object, limit_s: float) -> None:
         time.sleep(0.05)
 
 
-def test_a_node_comes_back_from_a_power_cut(place: Path) -> None:
-    lab = up(place, ("collector-01",))
+def test_a_node_comes_back_from_a_power_cut(lab: Lab) -> None:
     before = traces.machine_init(lab, "collector-01")
     operate.power_off(lab, "collector-01")
     assert traces.machine_init(lab, "collector-01") is None
-    again, started = operate.up(place, "test", "auto", None, silent)
+    again, started = operate.up(lab.root, "test", "auto", None, silent)
     assert list(started) == ["collector-01"]
     assert traces.machine_init(again, "collector-01") not in (None, before)
     assert os.path.ismount(again.node_root("collector-01") / "merged")

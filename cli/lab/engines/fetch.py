@@ -1,5 +1,5 @@
 """`python -m cli.lab.engines.fetch`: DynamoDB Local and ElasticMQ as jars, through Maven. What is a
-Python program gets a virtual environment of its own when it is first started.
+Python program gets a virtual environment of its own when it is first started, or named here.
 
 A jar's folder here has a pom.xml with one pinned version, and files.sha256 with every file that it
 resolves to. They are kept outside the repository, once for each pom and digest list.
@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from cli.lab.spec import REPOSITORY
@@ -65,7 +67,8 @@ def python_environment(name: str) -> Path:
             shutil.rmtree(home)
             _run(sys.executable, "-m", "venv", str(home))
             install = (str(home / "bin/pip"), "install", "-q", "--disable-pip-version-check")
-            _run(*install, "--require-hashes", "--only-binary", ":all:", "-r", str(lock))
+            by_lock = ("--require-hashes", "--only-binary", ":all:", "-r", str(lock))
+            _run(*install, "--no-compile", *by_lock)
             ready.touch()
     return home
 
@@ -85,16 +88,21 @@ def _run(*command: str) -> None:
     subprocess.run(command, capture_output=True, timeout=FETCH_S, check=True)
 
 
-def main() -> int:
+def main(environments: list[str]) -> int:
     """0 also when some could not be had: their tests say "not run"."""
-    for engine in JARS:
+    makers: dict[str, Callable[[], object]] = {
+        f"the engine {engine}": partial(fetch_jars, engine) for engine in JARS
+    }
+    if environments:
+        makers = {f"the server {one}": partial(python_environment, one) for one in environments}
+    for what, make in makers.items():
         try:
-            fetch_jars(engine)
+            make()
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             said = (getattr(error, "stdout", None) or b"").decode(errors="replace")[-500:]
-            print(f"the engine {engine} could not be fetched: {error} {said}", file=sys.stderr)
+            print(f"{what} could not be fetched: {error} {said}", file=sys.stderr)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from eventstore.event import EventId
 from eventstore.query.read import Event, Reader, open_reader
 
 PROTOCOLS = (
@@ -99,20 +100,22 @@ def _handler(proxy: Proxy, collector_port: int) -> type[BaseHTTPRequestHandler]:
 
 @dataclass
 class Store:
-    """Where events end up. endpoint of protocol P: /P."""
+    """Where events end up. endpoint of protocol P: /P. before: the events that were there before
+    the test."""
 
     node: Any
     reader: Reader
     until: Callable[..., None]
+    before: frozenset[EventId] = frozenset()
 
     @property
     def port(self) -> int:
         return int(self.node.port("collector"))
 
     def events(self) -> list[Event]:
-        """All visible events, once everything is stored."""
+        """All visible events of the test, once everything is stored."""
         self.until(lambda: self.reader.pending().packs == 0)
-        return list(self.reader.events())
+        return [event for event in self.reader.events() if event.id not in self.before]
 
     def found(self, event: Event) -> dict[str, Any]:
         """What the processor read of an event."""
@@ -139,6 +142,10 @@ class Store:
             connection.close()
 
 
+def _endpoints(**more: Any) -> list[dict[str, Any]]:
+    return [{"path": f"/{name}", "format": name, **more} for name in PROTOCOLS]
+
+
 @pytest.fixture
 def new_store(new_node: Callable[..., Any], until: Any) -> Iterator[Callable[..., Store]]:
     """A store with an endpoint for each protocol. keys: of each; the rest are settings."""
@@ -147,8 +154,7 @@ def new_store(new_node: Callable[..., Any], until: Any) -> Iterator[Callable[...
     def make(
         *, processor: bool = True, endpoint: dict[str, Any] | None = None, **settings: Any
     ) -> Store:
-        endpoints = [{"path": f"/{name}", "format": name, **(endpoint or {})} for name in PROTOCOLS]
-        node = new_node(endpoints=endpoints, poll_s=0.01, **settings)
+        node = new_node(endpoints=_endpoints(**(endpoint or {})), poll_s=0.01, **settings)
         node.start("collector")
         if processor:
             node.start("processor")
@@ -164,6 +170,23 @@ def new_store(new_node: Callable[..., Any], until: Any) -> Iterator[Callable[...
 @pytest.fixture
 def store(new_store: Callable[..., Store]) -> Store:
     return new_store()
+
+
+@pytest.fixture(scope="module")
+def shared_node(new_shared_node: Callable[..., Any]) -> Any:
+    node = new_shared_node(endpoints=_endpoints(), poll_s=0.01)
+    node.start("collector")
+    node.start("processor")
+    return node
+
+
+@pytest.fixture
+def shared_store(shared_node: Any, until: Any) -> Iterator[Store]:
+    """The module's, for tests whose events no other test has sent."""
+    reader = open_reader(shared_node.data)
+    until(lambda: reader.pending().packs == 0)
+    yield Store(shared_node, reader, until, frozenset(event.id for event in reader.events()))
+    reader.close()
 
 
 @pytest.fixture

@@ -123,6 +123,11 @@ def assert_refused_in_its_own_words(target: str, status: int, answer: bytes) -> 
         assert said["message"]
 
 
+@pytest.fixture
+def store(shared_store: Any) -> Any:
+    return shared_store
+
+
 def test_wrong_types_anywhere_are_refused_or_kept(store: Any):
     taken = 0
     for target, good in GOOD.items():

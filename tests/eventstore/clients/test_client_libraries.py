@@ -26,6 +26,11 @@ FAULTS = ("cut", 503)
 WHITE_SPACE = " \t\r\n,"
 
 
+@pytest.fixture
+def store(shared_store: Any) -> Any:
+    return shared_store
+
+
 def elements(body: bytes, key: str) -> list[bytes]:
     """The texts of an array's elements in a JSON object, found without any of the store's code."""
     text = body.decode()
