@@ -16,7 +16,7 @@ CYCLES ?= 50
 RUNS ?= 1000000
 NAMES ?=
 
-.PHONY: demo demo-scaling test faults bench bench-growth bench-rollout fuzz powercut simulate lint machines image browser tracker engines servers lock clean
+.PHONY: demo demo-scaling test faults bench bench-growth bench-rollout fuzz powercut simulate lint machines image browser tracker engines servers versitygw lock clean
 
 # ENGINE=aws: the event store on DynamoDB Local, ElasticMQ and an S3 server.
 demo: $(VENV)/ready machines $(if $(filter aws,$(ENGINE)),engines)
@@ -107,6 +107,11 @@ engines: $(VENV)/ready
 # And the servers for S3, EC2 and the like: Python programs, in environments of their own.
 servers: $(VENV)/ready
 	@$(BIN)/python -m cli.lab.engines.fetch s3server moto
+
+# Another S3 server for tests, which checks secrets: from its source, for up to half an hour, once.
+# Nothing waits for it; where it isn't, its tests say "not run".
+versitygw: $(VENV)/ready
+	@$(BIN)/python -m cli.lab.engines.build
 
 .PHONY: java
 java:

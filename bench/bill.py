@@ -4,16 +4,18 @@ Packs go the whole way, in this process, over local engines; the client counts w
 and scaling/prices.yaml has the prices. Nothing here is a speed. Each event has an id of its client.
 
 Traffic is either dense, as of 200,000 events a second: packs are sent by fours, claimed by
-sixteens, and merged until there are 4 MiB; or thin, 100 events a second: packs are sent alone, and
-merged as they come within the linger. The post-processor publishes every two seconds, or every
-minute where the linger is longer than that. Machines, what is kept, and traffic between zones are
-apart.
+sixteens, and merged until there are 4 MiB; or thin, 100 events a second, each pack a tenth of a
+second after the one before: they are sent alone, claimed by twenties, and merged as they come to
+one or two processors within the linger. What these and two collectors ask of SQS every so many
+seconds is added there. The post-processor publishes every two seconds, or every five minutes where
+the linger is longer than that. Machines, what is kept, and traffic between zones are apart.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 from collections.abc import Iterator
@@ -26,11 +28,12 @@ from bench.dictionary import TAGS, dictionary_of, packs_of
 from bench.local_engines import serving
 from cli.lab.engines.start import VARIABLES
 from eventstore import engines, settings
+from eventstore.backends.aws.queue import COUNT_S_MAX, IN_FLIGHT_S
 from eventstore.dictionaries import Dictionaries, Dictionary
-from eventstore.ports import Enriched, Lease, Packed
+from eventstore.ports import Enriched, Lease, Packed, Queue
 from eventstore.postprocessing.postprocessor import Postprocessor
 from eventstore.processing.enrich import Rules, enrich
-from eventstore.processing.gathered import ENOUGH_BYTES
+from eventstore.processing.gathered import ENOUGH_BYTES, LOOKS
 from scaling import prices
 
 BILLION = 1e9
@@ -43,21 +46,25 @@ PRICED = {
     "ev_aws_s3_gets_total": "s3_get",
 }
 THIN_EVENTS_S = 100
+THIN_CLAIMED, THIN_COLLECTORS = 20, 2
 CLAIMED, SENT = 16, 4
-PUBLISH_S, MINUTE_S = 2, 60
-PUBLISHED_EVENTS = 200_000 * PUBLISH_S
+PUBLISH_S, PUBLISH_SELDOM_S = 2, 300
+DENSE_EVENTS_S = 200_000
+PUBLISHED_EVENTS = DENSE_EVENTS_S * PUBLISH_S
 PACKS_MIN, PUTS_MIN = 160, 2
 LEASE_S = 600
 
 
 @dataclass(frozen=True)
 class Case:
-    """linger_s: None: traffic is dense. has_dictionary: whether packs are compressed with one."""
+    """linger_s: None: traffic is dense. has_dictionary: whether packs are compressed with one.
+    processors: each has packs of its own between the others'."""
 
     events_a_pack: int
     placement: str
     linger_s: float | None = None
     has_dictionary: bool = False
+    processors: int = 1
 
     @property
     def is_thin(self) -> bool:
@@ -65,7 +72,9 @@ class Case:
 
     @property
     def traffic(self) -> str:
-        return "dense" if self.linger_s is None else f"thin, linger {self.linger_s:g} s"
+        if self.linger_s is None:
+            return "dense"
+        return f"thin, {self.linger_s:g} s, {self.processors} proc."
 
     @property
     def sent_together(self) -> int:
@@ -73,15 +82,44 @@ class Case:
 
     @property
     def claimed_together(self) -> int:
+        return THIN_CLAIMED if self.is_thin else CLAIMED
+
+    @property
+    def looked_for_together(self) -> int:
         """A processor looks four times while it lingers, when little comes."""
         if self.linger_s is None:
             return CLAIMED
-        return max(1, int(THIN_EVENTS_S * self.linger_s / self.events_a_pack / 4))
+        return max(1, self._lingering() // LOOKS)
+
+    @property
+    def every_s(self) -> float:
+        return self.events_a_pack / (THIN_EVENTS_S if self.is_thin else DENSE_EVENTS_S)
+
+    @property
+    def asked_per_s(self) -> float:
+        """Requests of SQS that come with time, not with packs: how much waits, how much is leased,
+        and the first pack of a put, which comes alone."""
+        if self.linger_s is None:
+            return 0
+        look_s = max(self.linger_s / LOOKS, IN_FLIGHT_S)
+        alone = 1 / self.linger_s if self.linger_s else 0
+        return THIN_COLLECTORS / COUNT_S_MAX + self.processors * (1 / look_s + alone)
 
     def packs_a_put(self, pack_bytes: int) -> int:
-        if self.linger_s is not None:
-            return max(1, int(THIN_EVENTS_S * self.linger_s / self.events_a_pack))
+        if self.is_thin:
+            return max(1, self._lingering())
         return CLAIMED if self.placement == "items" else -(-ENOUGH_BYTES // pack_bytes)
+
+    def puts(self, packs_a_put: int, publish_s: float) -> int:
+        """Of each processor; of thin traffic as many as come until something is published."""
+        seconds = packs_a_put * self.processors * self.every_s
+        until = math.ceil(publish_s / seconds) if self.is_thin else PUTS_MIN
+        return max(until, PACKS_MIN // packs_a_put)
+
+    def _lingering(self) -> int:
+        """Packs that come to one processor meanwhile."""
+        packs_per_s = THIN_EVENTS_S / self.events_a_pack / self.processors
+        return int(packs_per_s * (self.linger_s or 0))
 
 
 @dataclass(frozen=True)
@@ -102,13 +140,14 @@ class Bill:
 CASES = [
     *(Case(events, way) for events in (10, 100, 500) for way in ("items", "segments", "auto")),
     *(Case(count, way, None, True) for count in (10, 100, 500) for way in ("items", "auto")),
-    *(Case(10, way, linger_s) for way, linger_s in (("items", 0), ("auto", 2), ("auto", 30))),
-    Case(10, "auto", 30, has_dictionary=True),
+    *(Case(10, way, linger, processors=2) for way, linger in (("items", 0), ("auto", 2))),
+    *(Case(10, "auto", linger, processors=count) for linger in (30, 60) for count in (1, 2)),
+    Case(10, "auto", 60, has_dictionary=True, processors=2),
 ]
 HEAD = (
-    f"{'':58}a pack's   millions a billion events\n"
-    "a pack  traffic           placement  dictionary  a put   bytes       SQS    writes     reads"
-    "      PUTs      GETs  $ a billion"
+    f"{'':61}a pack's   millions a billion events\n"
+    "a pack  traffic              placement  dictionary  a put   bytes       SQS    writes"
+    "     reads      PUTs      GETs  $ a billion"
 )
 
 
@@ -120,13 +159,14 @@ def main() -> int:
         epilog="example: python -m bench.bill --json",
     )
     parser.add_argument("--json", action="store_true", help="an object for each line")
+    parser.add_argument("--thin", action="store_true", help="only the cases of thin traffic")
     given = parser.parse_args()
     os.environ.update(VARIABLES)
     dictionary = dictionary_of(random.Random(5))  # noqa: S311 - load, no secret
     with serving() as ends:
         if not given.json:
             print(HEAD)
-        for number, case in enumerate(CASES):
+        for number, case in enumerate(one for one in CASES if one.is_thin or not given.thin):
             options = settings.from_dict(_settings(case, f"case-{number}", ends))
             bill = measured(case, options, dictionary)
             print(json.dumps(asdict(bill)) if given.json else _line(bill), flush=True)
@@ -141,42 +181,44 @@ def measured(case: Case, options: settings.Settings, dictionary: Dictionary) -> 
         make()
     with ExitStack() as opened:
         queue = opened.enter_context(closing(engines.open_queue(options)))
-        store = opened.enter_context(closing(engines.open_store(options)))
+        stores = [
+            opened.enter_context(closing(engines.open_store(options)))
+            for _ in range(case.processors)
+        ]
         aggregates = engines.open_aggregates(options)
         rules, made = Rules.of(options), _packs(case, dictionary)
         known = Dictionaries(lambda _: dictionary.as_bytes())
         sample = next(made)
         pack_bytes = _bytes_of(enrich(sample.pack_id, sample.body, rules, None, known))
         packs_a_put = case.packs_a_put(pack_bytes)
-        began, events = _consumed(), 0
-        for _ in range(max(PUTS_MIN, PACKS_MIN // packs_a_put)):
-            leases: list[Lease] = []
-            for start in range(0, packs_a_put, case.claimed_together):
-                coming = min(case.claimed_together, packs_a_put - start)
-                for _ in range(0, coming, case.sent_together):
+        publisher = Postprocessor(stores[0], aggregates, options)
+        began, events, published_at = _consumed(), 0, 0
+        for _ in range(case.puts(packs_a_put, options.publish_s)):
+            held: list[list[Lease]] = [[] for _ in stores]
+            for start in range(0, packs_a_put, case.looked_for_together):
+                coming = min(case.looked_for_together, packs_a_put - start)
+                for _ in range(0, coming * len(stores), case.sent_together):
                     queue.put(list(islice(made, case.sent_together)))
-                while len(leases) < start + coming:  # ends: the queue loses none
-                    leases += queue.claim(CLAIMED, LEASE_S, wait_s=1)
-            store.put([enrich(one.pack_id, one.body, rules, None, known) for one in leases])
-            queue.ack(leases)
-            events += case.events_a_pack * len(leases)
+                for leases in held:
+                    _claim(queue, leases, start + coming, case)
+            for store, leases in zip(stores, held, strict=True):
+                store.put([enrich(one.pack_id, one.body, rules, None, known) for one in leases])
+                store.orders(0)  # a processor asks whether an erasure stands
+                queue.ack(leases)
+                events += case.events_a_pack * len(leases)
+            if case.is_thin and events - published_at >= THIN_EVENTS_S * options.publish_s:
+                publisher.step()
+                published_at = events
         stored = _consumed()
-        Postprocessor(store, aggregates, options).step()
+        if not case.is_thin:  # so much comes until the next time that it is counted over that
+            publisher.step()
         published = _consumed()
-    published_events = PUBLISHED_EVENTS
-    if case.is_thin:
-        published_events = max(
-            packs_a_put * case.events_a_pack, int(THIN_EVENTS_S * options.publish_s)
-        )
-    # An item that is not there costs a read too, which DynamoDB Local does not say; each pack's is
-    # looked for once.
-    stored["ev_aws_dynamodb_read_units_total"] += events / case.events_a_pack
-    published["ev_aws_dynamodb_read_units_total"] += events / case.events_a_pack
     amounts = {
         name: (stored[name] - began[name]) * BILLION / events
-        + (published[name] - stored[name]) * BILLION / published_events
+        + (published[name] - stored[name]) * BILLION / PUBLISHED_EVENTS
         for name in PRICED
     }
+    amounts["ev_aws_sqs_requests_total"] += case.asked_per_s * BILLION / THIN_EVENTS_S
     usd = {name: prices.load().usd(price, amounts[name]) for name, price in PRICED.items()}
     return Bill(
         case.events_a_pack,
@@ -191,6 +233,15 @@ def measured(case: Case, options: settings.Settings, dictionary: Dictionary) -> 
     )
 
 
+def _claim(queue: Queue, leases: list[Lease], packs: int, case: Case) -> None:
+    """Until there are so many. Ends: the queue loses none."""
+    while len(leases) < packs:
+        wanted = case.claimed_together
+        if case.is_thin:  # the others are the other processor's
+            wanted = min(wanted, packs - len(leases))
+        leases += queue.claim(wanted, LEASE_S, wait_s=1)
+
+
 def _settings(case: Case, name: str, ends: dict[str, str]) -> dict[str, Any]:
     urls: dict[str, Any] = {
         "queue": f"sqs://{name}{ends['sqs']}",
@@ -199,7 +250,7 @@ def _settings(case: Case, name: str, ends: dict[str, str]) -> dict[str, Any]:
         "aggregates": f"s3://{name}/aggregates{ends['s3']}",
         "claims": f"s3://{name}/claims{ends['s3']}",
     }
-    publish_s = PUBLISH_S if (case.linger_s or 0) < PUBLISH_S else MINUTE_S
+    publish_s = PUBLISH_S if (case.linger_s or 0) <= PUBLISH_S else PUBLISH_SELDOM_S
     return {
         **urls,
         "placement": case.placement,
@@ -213,7 +264,7 @@ def _packs(case: Case, dictionary: Dictionary) -> Iterator[Packed]:
     """Endless ones, as a collector makes them."""
     chance = random.Random(7)  # noqa: S311 - load, no secret
     used = dictionary if case.has_dictionary else None
-    for pack_id, body in packs_of(chance, case.events_a_pack, used):
+    for pack_id, body in packs_of(chance, case.events_a_pack, used, case.every_s):
         yield Packed(pack_id, body, TAGS["endpoint"], case.events_a_pack)
 
 
@@ -233,7 +284,7 @@ def _consumed() -> dict[str, float]:
 def _line(bill: Bill) -> str:
     millions = (f"{bill.amounts[name] / 1e6:10,.2f}" for name in PRICED)
     return (
-        f"{bill.events_a_pack:6}  {bill.traffic:<16}  {bill.placement:<9}"
+        f"{bill.events_a_pack:6}  {bill.traffic:<19}  {bill.placement:<9}"
         f"  {'yes' if bill.has_dictionary else '':<10}  {bill.packs_a_put:5}  {bill.pack_bytes:6,}"
         f"{''.join(millions)}  {bill.usd_per_billion_events:11,.2f}"
     )

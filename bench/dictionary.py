@@ -7,8 +7,8 @@ events than are measured. Times are the processor's, not the clock's.
 import random
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from itertools import islice
+from datetime import UTC, datetime, timedelta
+from itertools import count, islice
 from uuid import UUID, uuid4
 
 import zstandard
@@ -60,11 +60,13 @@ def dictionary_of(chance: random.Random) -> Dictionary:
 
 
 def packs_of(
-    chance: random.Random, size: int, dictionary: Dictionary | None = None
+    chance: random.Random, size: int, dictionary: Dictionary | None = None, every_s: float = 0
 ) -> Iterator[tuple[UUID, bytes]]:
-    """Endless ones of so many events."""
-    while True:
-        now = datetime.now(UTC)
+    """Endless ones of so many events; every_s: each so much later than the one before, however
+    long it takes to make them."""
+    began = datetime.now(UTC)
+    for number in count():
+        now = began + timedelta(seconds=number * every_s)
         requests = min(size, REQUESTS_MAX)
         shares = [
             packing.Share(
@@ -75,7 +77,8 @@ def packs_of(
             for _ in range(requests)
         ]
         events = [_event(chance, iso_time(shares[0].received_at_ms)) for _ in range(size)]
-        pack_id = new_pack_id()
+        ms = shares[0].received_at_ms
+        pack_id = UUID(int=ms << 80 | new_pack_id().int & (1 << 80) - 1)
         block = b"\n".join(events)
         packed = packing.pack(pack_id, TAGS, shares, [block], None, dictionary=dictionary)
         yield pack_id, packed

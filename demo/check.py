@@ -15,9 +15,10 @@ import sys
 import time
 from array import array
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from demo.kept import Kept, kept
 from demo.ledger import read_requests, read_reserved, read_run
 from demo.numbered import event_bytes, millis, number_of
 from eventstore.errors import EventStoreError
@@ -53,6 +54,7 @@ class Check:
     windows: int
     mismatches: int
     examples: dict[str, list[str]] = field(default_factory=dict)
+    kept: Kept = field(default_factory=Kept)
 
     @property
     def good(self) -> bool:
@@ -93,7 +95,8 @@ def check(ledger_dir: Path, settings: Settings) -> Check:
     """
     reader = open_reader(settings.data, settings)
     try:
-        return _check(_Sent(ledger_dir), reader)
+        found = _check(_Sent(ledger_dir), reader)
+        return replace(found, kept=kept(settings))  # all of it can be read
     finally:
         reader.close()
 

@@ -13,6 +13,7 @@ from cli.lab.namespaces import inside
 from cli.lab.spec import REPOSITORY, Lab
 from demo.check import Check
 from demo.evctl import UnexpectedExit
+from demo.kept import Kept
 
 CHECK_S = 600.0
 JUDGED = (0, 1)  # what it found, good or not
@@ -37,4 +38,4 @@ def checked(lab: Lab, ledger: Path, drain_s: float) -> Check:
         raise UnexpectedExit(f"the checker ended with {done.returncode}")
     found = json.loads(done.stdout)
     del found["good"]
-    return Check(**found)
+    return Check(**{**found, "kept": Kept(**found["kept"])})

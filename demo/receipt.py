@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cli.lab.spec import EngineName
 from demo.figures import Figures
+from demo.kept import Kept
 
 REQUESTS_MIN = 50_000
 REQUESTS_MIN_ON_AWS = 15_000
@@ -82,6 +84,16 @@ class Aggregates:
 
 
 @dataclass(frozen=True)
+class Billed:
+    """What `evctl aws bill` says of it all. ended: generations of which others tell."""
+
+    usd: float
+    usd_per_billion_events: float
+    generations: int
+    ended: int
+
+
+@dataclass(frozen=True)
 class SwapTimes:
     """Decision to the old generation gone, without its drain; seconds."""
 
@@ -109,6 +121,9 @@ class Receipt:
     events: Events
     rollouts: list[Rollout]
     aggregates: Aggregates
+    engine: EngineName = "embedded"
+    kept: Kept = field(default_factory=Kept)
+    billed: Billed | None = None
     speed: Speed = field(default_factory=Speed)
     failures_by_kind: dict[str, int] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
@@ -142,6 +157,9 @@ def from_json(document: Mapping[str, Any]) -> Receipt:
         rollouts=rollouts,
         aggregates=Aggregates(**document["aggregates"]),
         speed=Speed(**speed),
+        engine=document["engine"],
+        kept=Kept(**document["kept"]),
+        billed=document["billed"] and Billed(**document["billed"]),
         failures_by_kind=dict(document["failures_by_kind"]),
         environment=dict(document["environment"]),
     )
@@ -186,6 +204,10 @@ def verdict(
         reasons.append(f"only {count(receipt.swaps, 'swap')}: at least {swaps_min} are wanted")
     if not events.acked:
         reasons.append("no event was acknowledged: the zeros say nothing")
+    if receipt.engine == "aws":
+        reasons += receipt.kept.lacks()
+        if receipt.billed is None or not (receipt.billed.usd and receipt.billed.ended):
+            reasons.append("the bill has nothing, or nothing of generations that have ended")
     if events.acked and not receipt.aggregates.windows:
         reasons.append("no window was published: nothing to compare with")
     return reasons

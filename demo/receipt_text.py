@@ -55,6 +55,18 @@ def lines(receipt: Receipt, reasons: Sequence[str], *, colour: bool = False) -> 
         f"  aggregates  {receipt.aggregates.windows:,} windows,"
         f" {zero(receipt.aggregates.mismatches, 'mismatches')}"
     )
+    if receipt.engine == "aws":
+        kept = receipt.kept
+        yield (
+            f"  packs       {kept.packs:,} on SQS and DynamoDB: {kept.in_segments:,} in"
+            f" {count(kept.segments, 'segment')} of S3, {kept.with_dictionary:,} with a dictionary"
+        )
+    if receipt.billed:
+        billed = receipt.billed
+        yield (
+            f"  bill        $ {billed.usd:.4f}: $ {billed.usd_per_billion_events:,.2f} a billion"
+            f" events, of {billed.generations} generations, {billed.ended} of them ended"
+        )
     yield ""
     for one in receipt.rollouts:
         state = one.state.replace("_", " ")

@@ -42,8 +42,10 @@ def _collector(options: settings.Settings, process: service.Process) -> service.
 
 
 def _processor(options: settings.Settings, process: service.Process) -> service.Role:
+    from eventstore.processing import heap
     from eventstore.processing.app import ProcessorRole
 
+    heap.keep_freed()
     return ProcessorRole(
         options,
         engines.open_queue(options),

@@ -19,6 +19,7 @@ Int64s = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.intp]
 MANY = 512  # of fewer, one at a time is as fast
+FEW = 64
 SEPARATOR = b"\n"
 WORD_BYTES = 8
 WORDS_MAX = 12
@@ -46,12 +47,32 @@ class Coded:
         inner = coded(list(texts))
         return Coded(inner.values, inner.codes[self.codes])
 
+    def between(self, start: int, end: int) -> "Coded":
+        """Of some events: the values that they have, in the order of their first appearance."""
+        places, codes = appearing(self.codes[start:end], len(self.values))
+        return Coded([self.values[place] for place in places], codes)
+
 
 def coded(texts: Sequence[str]) -> Coded:
     """A text for each event, coded in the order of their first appearance."""
     order: defaultdict[str, int] = defaultdict(count().__next__)
     codes = np.fromiter(map(order.__getitem__, texts), dtype=np.uint32, count=len(texts))
     return Coded(list(order), codes)
+
+
+def appearing(codes: Codes, values: int) -> tuple[list[int], Codes]:
+    """Which of so many values these are, in the order of their first appearance, and the codes of
+    that order."""
+    if len(codes) < FEW:
+        order: dict[int, int] = {}
+        found = [order.setdefault(code, len(order)) for code in codes.tolist()]
+        return list(order), np.array(found, dtype=np.uint32)
+    first = np.full(values, len(codes))
+    first[codes[::-1]] = np.arange(len(codes))[::-1]  # of several the one written last counts
+    places = np.argsort(first)[: np.count_nonzero(first < len(codes))]
+    renumbered = np.empty(values, dtype=np.uint32)
+    renumbered[places] = np.arange(len(places), dtype=np.uint32)
+    return places.tolist(), renumbered[codes]
 
 
 @dataclass(frozen=True)
@@ -113,7 +134,7 @@ class Texts:
         return self._texts_of(self.starts, self.ends)
 
     def coded(self) -> Coded:
-        """Coded, in an order that depends on nothing but the texts."""
+        """Coded, in any order."""
         found = _alike(self) if len(self) >= MANY else None
         if found is None:
             return coded(self.texts())

@@ -111,15 +111,25 @@ def creations(
     }
 
 
+def open_segments(settings: Settings) -> "Segments":
+    """The store's own. Raises EngineUnavailable, SettingsError."""
+    with _needed_by("segments", settings.segments):
+        from eventstore.backends.aws.bucket import Bucket
+        from eventstore.backends.aws.segments import Segments
+    return Segments(Bucket(_place(settings, "segments"), Retries(settings.commit_s)))
+
+
 def open_sweep(settings: Settings) -> "Sweep":
     """Of the store's segments. Raises EngineUnavailable, SettingsError."""
     if not settings.segments:
         raise SettingsError("segments: the settings name no bucket of segments to be swept")
     with _needed_by("segments", settings.segments):
+        from eventstore.backends.aws.begun import Begun
         from eventstore.backends.aws.sweep import Sweep
         from eventstore.backends.aws.table import Table
     place = _place(settings, "store")
-    return Sweep(Table(place, Retries(settings.commit_s)), _segments(settings))
+    table = Table(place, Retries(settings.commit_s))
+    return Sweep(table, open_segments(settings), Begun(table))
 
 
 # boto3 costs a release 15 MB and a process a second: only those carry it that need it.
@@ -143,7 +153,7 @@ def _dynamodb(settings: Settings) -> EventStore:
         place,
         Retries(settings.commit_s),
         ttl_days=_ttl_days(place),
-        segments=_segments(settings) if settings.segments else None,
+        segments=open_segments(settings) if settings.segments else None,
         placement=settings.placement,
     )
 
@@ -164,13 +174,6 @@ def _segments_days(settings: Settings) -> int | None:
     expired."""
     ttl_days = _ttl_days(_place(settings, "store")) if settings.segments else None
     return None if ttl_days is None else ttl_days + 3
-
-
-def _segments(settings: Settings) -> "Segments":
-    from eventstore.backends.aws.bucket import Bucket
-    from eventstore.backends.aws.segments import Segments
-
-    return Segments(Bucket(_place(settings, "segments"), Retries(settings.commit_s)))
 
 
 def _s3(settings: Settings) -> Aggregates:

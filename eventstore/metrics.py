@@ -24,6 +24,10 @@ class Counter:
         """What was counted."""
         return self._values.get(label, 0)
 
+    def total(self) -> float:
+        """Of all labels."""
+        return sum(self._values.copy().values())
+
     def lines(self) -> list[str]:
         """This counter in the text format."""
         head = [f"# HELP {self.name} {self.help_text}", f"# TYPE {self.name} counter"]

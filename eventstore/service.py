@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,9 +24,10 @@ from aiohttp.web import BaseRequest
 from eventstore import notify
 from eventstore.collector.connections import Connections
 from eventstore.collector.drain import Listener, until_no_connections
-from eventstore.collector.handlers import refusal
+from eventstore.collector.handlers import FAULT, fault, refusal
 from eventstore.collector.health import PATHS, Health
-from eventstore.collector.reply import Reply, text
+from eventstore.collector.reply import Again, Reply, text
+from eventstore.ended import Ended
 from eventstore.errors import EngineUnavailable, EventStoreError, Refused, SettingsError
 from eventstore.metrics import Counter, Histogram
 from eventstore.settings import Settings
@@ -83,6 +85,7 @@ class Process:
     release: str
     drain_s: float
     admin_socket: Path | None
+    state: Path | None = None
 
     @classmethod
     def from_environment(cls, role: str) -> "Process":
@@ -101,6 +104,7 @@ class Process:
             release=os.environ.get("EV_RELEASE", "unreleased"),
             drain_s=drain_s,
             admin_socket=Path(admin) if admin else None,
+            state=Path(state) if (state := os.environ.get("STATE_DIRECTORY")) else None,
         )
 
 
@@ -159,6 +163,7 @@ async def _run(
         if admin is not None:
             await admin.stop()
         await admin_server.shutdown(0)
+    app.leave_counts()
     return 0
 
 
@@ -200,6 +205,9 @@ class _App:
         self, process: Process, role: Role, engine_counters: Callable[[], list[Counter]]
     ) -> None:
         self._started_at_s = time.time()
+        self._ended = Ended(process.state / "ended" if process.state else None)
+        self._release = process.release
+        self._engine_counters = engine_counters
         self.draining = False
         self.connections: Connections | None = None  # the public ones
         self._role = role
@@ -216,34 +224,57 @@ class _App:
             unready=self._unready,
             notice=role.notice,
             counters=lambda: [
-                *(self._used(), self._requests, self._times),
-                *role.counters(),
-                *engine_counters(),
+                *(self._used(), self._requests, self._times, self._ended),
+                *self._billed(),
             ],
             gauges=self._gauges,
         )
 
     async def __call__(self, request: BaseRequest) -> Reply:
-        if request.path in PATHS:
-            reply = await self._health_answer(request)
-        else:
-            began_s = time.perf_counter()
-            try:
-                reply = await self._role.handle(request)
-            except Refused as refused:
-                reply = refusal(refused)
-            except ConnectionError:
-                raise  # the sender has gone: there is nobody to answer
-            except Exception:
-                log.exception("a fault of ours at %s %s", request.method, request.path)
-                fault = "a fault of ours; it is in the log"
-                reply = refusal(Refused(500, "fault", fault, "send it again later"))
-            self._requests.add(label=str(reply.status))
-            self._times.observe(time.perf_counter() - began_s)
+        path = request.path
+        if path in PATHS:
+            return self._last_said(await self._health_answer(request))
+        began_s = time.perf_counter()
+        try:
+            reply = await self._role.handle(request)
+        except Refused as refused:
+            reply = refusal(refused)
+        except ConnectionError:
+            raise  # the sender has gone: there is nobody to answer
+        except Exception:
+            log.exception(FAULT, path)
+            reply = fault()
+        if reply.again is not None:
+            reply.again = partial(self._again, reply.again, path)
+        return self._counted(began_s, reply)
+
+    def _again(
+        self, again: Again, path: str, body: bytes, address: str, answer: Callable[[Reply], None]
+    ) -> None:
+        began_s = time.perf_counter()
+        try:
+            again(body, address, lambda reply: answer(self._counted(began_s, reply)))
+        except Exception:
+            log.exception(FAULT, path)
+            answer(self._counted(began_s, fault()))
+
+    def _counted(self, began_s: float, reply: Reply) -> Reply:
+        self._requests.add(label=str(reply.status))
+        self._times.observe(time.perf_counter() - began_s)
+        return self._last_said(reply)
+
+    def _last_said(self, reply: Reply) -> Reply:
         # Here and not later: when the headers are being written it is too late to say it.
         if self.draining:
             reply.force_close()
         return reply
+
+    def leave_counts(self) -> None:
+        """After everything: for the bill."""
+        self._ended.leave(self._release, self._started_at_s, time.time(), self._billed())
+
+    def _billed(self) -> list[Counter]:
+        return [*self._role.counters(), *self._engine_counters()]
 
     def not_http(self, why: str) -> Reply:
         """The answer to what a parser of HTTP can't read."""

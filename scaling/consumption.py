@@ -3,7 +3,8 @@
 A pack is sent, received and deleted, each a request for every 64 KB; then it is an item, or its
 bytes go into a segment, with those of others, and a small item says where. Beside it is what it
 adds to its window. Once for all that are stored together: the window's version, the mark that the
-window has changed, and an entry for each log of client ids. How the engines do it:
+window has changed, a look whether an erasure stands, and an entry for each log of client ids; of a
+segment, that it was begun, and that it is whole. How the engines do it:
 eventstore/backends/aws (store, placing, key_log) and eventstore/processing/gathered.py.
 """
 
@@ -24,8 +25,9 @@ ITEM_BYTES = 600  # of a pack's item, beside the pack
 GROUP_BYTES = 4 << 20  # so many bytes are enough for a segment of bodies and one of sidecars
 LINGER_S = 2.0  # after which fewer are enough
 TOGETHER_WRITES = 2  # the window's version, and that it has changed
+SEGMENT_WRITES = 2  # that it was begun, and that it is whole
 LOOK_S = 2.0  # between a post-processor's looks at windows
-LOOK_PUTS, LOOK_GETS = 4, 1  # a table, a manifest and two listings; the manifest before
+LOOK_PUTS, LOOK_GETS = 2, 2  # a table and a manifest; those that are pruned
 WINDOW_S = 60.0
 PARTIAL_BYTES = 200
 KEY_BYTES = 16  # of a client's id
@@ -118,6 +120,7 @@ def _consumed(stream: Stream, figures: Figures, *, segments: bool) -> Consumptio
     chunks = math.ceil(max(message_bytes, 1) / limits.SQS_CHUNK_BYTES)
     own = _units(ITEM_BYTES if segments else pack_bytes + ITEM_BYTES)
     keys = stream.events_per_s * stream.client_ids
+    together = TOGETHER_WRITES + (SEGMENT_WRITES if segments else 0)
     logs = min(max(math.ceil(keys / KEYS_A_LOG_S), 1), LOGS_MAX)
     key_writes = groups * logs * _key_units(keys / groups / logs, segments) if keys else 0.0
     keys_read = stream.processors * keys * KEY_BYTES / limits.DYNAMODB_READ_BYTES
@@ -129,8 +132,8 @@ def _consumed(stream: Stream, figures: Figures, *, segments: bool) -> Consumptio
         segments=segments,
         pack_writes=own,
         sqs_requests=packs * (2 * chunks + 1),
-        writes=packs * (own + 1) + groups * TOGETHER_WRITES + key_writes,
-        reads=packs + keys_read + partials_read / LOOK_S,
+        writes=packs * (own + 1) + groups * together + key_writes,
+        reads=packs + groups + keys_read + partials_read / LOOK_S,
         puts=(2 * groups if segments else 0.0) + LOOK_PUTS / LOOK_S,
         gets=LOOK_GETS / LOOK_S,
         key_writes=key_writes,

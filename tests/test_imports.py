@@ -69,7 +69,8 @@ LAYERS = {
     "query": MIDDLE | {"engines", "processing", "postprocessing"},
     "console": MIDDLE | {"query"},
     "tools": MIDDLE | {"engines", "processing", "query"},
-    "service": MIDDLE | {"collector", "notify"},
+    "ended": {"metrics"},
+    "service": MIDDLE | {"collector", "ended", "notify"},
     "__main__": MIDDLE
     | {
         *("service", "engines", "collector", "processing", "postprocessing", "autoscaling"),

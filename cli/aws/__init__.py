@@ -6,6 +6,6 @@ kind         the port of a kind of thing: queues, tables, buckets, templates, gr
 plan         all kinds together: what would change, and doing it
 price        what that costs a month
 join, drain  machines that groups launch become nodes, and go
-bill         what nodes have consumed, in dollars
+bill, fixed  what nodes have consumed, and what they and what is kept cost, in dollars
 account      the calls, and what their errors mean; waiting: AWS answers before it is done
 """

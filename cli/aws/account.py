@@ -84,9 +84,13 @@ class Account:
 
     def all(self, service: str, operation: str, key: str, **arguments: Any) -> list[Any]:
         """What is under `key` on all pages."""
+        return list(self.each(service, operation, key, **arguments))
+
+    def each(self, service: str, operation: str, key: str, **arguments: Any) -> Iterator[Any]:
+        """The same, page by page."""
         with self._asking(service, operation):
             pages = self._client(service).get_paginator(operation).paginate(**arguments)
-            return [one for page in pages for one in page.get(key, ())]
+            yield from (one for page in pages for one in page.get(key, ()))
 
     def _client(self, service: str) -> Any:
         if service not in self._clients:

@@ -1,9 +1,11 @@
 """What nodes have consumed of SQS, DynamoDB and S3, priced: pure, over the pages that generations
 answer at /metrics. They count since they started; what an older one did in the time that is asked
-for is taken as its average."""
+for is taken as its average. Those that have ended have left what they had counted on their nodes,
+for the others to tell; of one of which only a part is in that time, that part."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -31,15 +33,22 @@ TOLD = {
 }
 
 
+ENDED = re.compile(
+    r'ev_ended_total\{counter="([^"]*)",release="([^"]*)",since="([^"]*)",until="([^"]*)"\}'
+)
+
+
 @dataclass(frozen=True)
 class Counted:
-    """One generation's counters over the time that is asked for. age_s: since it started."""
+    """One generation's counters over the time that is asked for. age_s: since it started; ended_s:
+    since it ended, None while it runs."""
 
     node: str
     release: str
     role: str
     age_s: float
     amounts: Mapping[str, float]
+    ended_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,11 @@ class Bill:
         """How many generations are older than the time that is asked for."""
         return sum(one.age_s > self.last_s for one in self.generations)
 
+    @property
+    def ended(self) -> int:
+        """How many of them have ended meanwhile."""
+        return sum(one.ended_s is not None for one in self.generations)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "last_s": self.last_s,
@@ -86,7 +100,13 @@ class Bill:
             ],
             "usd_by_role": dict(self.by_role),
             "generations": [
-                {"node": one.node, "release": one.release, "role": one.role, "age_s": one.age_s}
+                {
+                    "node": one.node,
+                    "release": one.release,
+                    "role": one.role,
+                    "age_s": one.age_s,
+                    "ended_s": one.ended_s,
+                }
                 for one in self.generations
             ],
             "prices": self.said,
@@ -97,14 +117,16 @@ def bill_of(
     pages: Mapping[str, Mapping[str, str]], now_s: float, last_s: float, prices: Prices
 ) -> Bill:
     """pages: node → release → its page of metrics."""
-    counted = tuple(
-        _counted(node, release, page, now_s, last_s)
-        for node, by_release in sorted(pages.items())
-        for release, page in sorted(by_release.items())
-    )
+    counted: list[Counted] = []
+    for node, by_release in sorted(pages.items()):
+        ended: dict[tuple[str, str, str], Counted] = {}  # two that run tell of the same
+        for release, page in sorted(by_release.items()):
+            counted.append(_counted(node, release, page, now_s, last_s))
+            ended |= _ended(node, page, now_s, last_s)
+        counted += [one for one in ended.values() if (one.ended_s or 0) < last_s]
     return Bill(
         last_s,
-        counted,
+        tuple(counted),
         tuple(_lines(counted, prices)),
         {
             role: sum(_usd(one, prices) for one in counted if one.role == role)
@@ -126,6 +148,31 @@ def _counted(node: str, release: str, page: str, now_s: float, last_s: float) ->
     return Counted(node, release, _role(page), age_s, amounts)
 
 
+def _ended(
+    node: str, page: str, now_s: float, last_s: float
+) -> Mapping[tuple[str, str, str], Counted]:
+    """By release, start and end: what those that have ended on this node did in that time."""
+    found: dict[tuple[str, str, str], dict[str, float]] = {}
+    for series, amount in parse(page).items():
+        if said := ENDED.fullmatch(series):
+            name, *which = said.groups()
+            found.setdefault((which[0], which[1], which[2]), {})[name] = amount
+    counted = {}
+    for (release, since, until), amounts in found.items():
+        since_s, until_s = float(since), float(until)
+        within_s = max(0.0, until_s - max(since_s, now_s - last_s))
+        share = min(1.0, within_s / max(until_s - since_s, 0.001))
+        counted[release, since, until] = Counted(
+            node,
+            release,
+            _role(page),
+            now_s - since_s,
+            {name: share * amounts.get(name, 0) for name in (*PRICED, *TOLD, EVENTS)},
+            now_s - until_s,
+        )
+    return counted
+
+
 def _role(page: str) -> str:
     """As the generation's `ev_info` says it."""
     _, _, said = page.partition('ev_info{role="')
@@ -136,7 +183,7 @@ def _usd(counted: Counted, prices: Prices) -> float:
     return sum(prices.usd(price, counted.amounts[name]) for name, (_, price) in PRICED.items())
 
 
-def _lines(counted: tuple[Counted, ...], prices: Prices) -> Iterator[Line]:
+def _lines(counted: list[Counted], prices: Prices) -> Iterator[Line]:
     def total(name: str) -> float:
         return sum(one.amounts[name] for one in counted)
 

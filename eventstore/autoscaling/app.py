@@ -32,7 +32,9 @@ class AutoscalerRole(Worker):
         return super().unready() or self._autoscaler.engine_error or None
 
     def notice(self) -> str:
-        return "" if self._autoscaler.answer["decides"] else "stands by: another one decides"
+        answer = self._autoscaler.answer
+        looked = answer["at"] is not None  # before that it doesn't know who does
+        return "stands by: another one decides" if looked and not answer["decides"] else ""
 
     def counters(self) -> list[Counter]:
         return [self._autoscaler.changes]

@@ -17,6 +17,8 @@ REQUEST_BYTES = 8 << 10  # what one in flight costs beside what was sent, as mea
 class Held:
     """What one request takes of the memory that all may take together, until it is answered."""
 
+    __slots__ = ("_shares", "_size", "_tenant")
+
     def __init__(self, shares: Shares, tenant: str) -> None:
         self._shares = shares
         self._tenant = tenant
@@ -26,7 +28,12 @@ class Held:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._shares.give_back(self._tenant, self._size)
+        self.give_back()
+
+    def give_back(self) -> None:
+        """All of it, at the end."""
+        size, self._size = self._size, 0
+        self._shares.give_back(self._tenant, size)
 
     def more(self, size: int) -> None:
         """Raises Refused when there is no room."""
@@ -34,15 +41,19 @@ class Held:
             raise overloaded("too many bytes are being received", close=True)
         self._size += size
 
+    def whole(self, body: bytes, head_bytes: int, bytes_max: int) -> None:
+        """A request that has come to its end; raises Refused, also when it is too large."""
+        self.more(REQUEST_BYTES + head_bytes + len(body))
+        if len(body) > bytes_max:
+            raise too_large(bytes_max)
+
 
 async def read_body(request: BaseRequest, held: Held, *, bytes_max: int, body_s: float) -> bytes:
     """The body as it came, its Content-Encoding still on; raises Refused (400, 408, 413, 429)."""
     connection, content = connection_of(request), request.content
     if content.is_eof() and content.exception() is None:
         body = connection.take_whole(content)  # it came with its head: there is nothing to wait for
-        held.more(REQUEST_BYTES + connection.head_bytes + len(body))
-        if len(body) > bytes_max:
-            raise too_large(bytes_max)
+        held.whole(body, connection.head_bytes, bytes_max)
         return body
     held.more(REQUEST_BYTES + connection.head_bytes)
     if (request.content_length or 0) > bytes_max:

@@ -11,6 +11,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import groupby
+from operator import attrgetter
 
 import msgspec
 
@@ -40,15 +43,25 @@ class Kind(msgspec.Struct, frozen=True, gc=False):
     names: tuple[tuple[str, str], ...] = ()
 
 
-class Waiting(msgspec.Struct, frozen=True, gc=False):
-    """One request that waits for its commit."""
+Told = Callable[[Receipt | Refused], None]
+
+
+class Waiting(msgspec.Struct, gc=False):
+    """One request that waits for its commit. told: called on the loop, once; None: it was."""
 
     kind: Kind
     tenant: str
     events: Events
     size_bytes: int
     shares: Sequence[packing.Share]
-    done: asyncio.Future[Receipt]
+    since_s: float
+    told: Told | None
+
+    def tell(self, outcome: Receipt | Refused) -> None:
+        """Unless it was told already."""
+        told, self.told = self.told, None
+        if told is not None:
+            told(outcome)
 
 
 class Committer:
@@ -72,7 +85,7 @@ class Committer:
         self._pack_bytes_max = pack_bytes_max
         self._late_s = late_s
         self._loop = asyncio.get_running_loop()
-        self._unanswered: deque[tuple[float, asyncio.Future[Receipt]]] = deque()
+        self._unanswered: deque[Waiting] = deque()
         self._waiting: Turns[Waiting] = Turns()
         self._requests = Shares(requests_max)
         self._bytes = Shares(bytes_max)
@@ -113,8 +126,13 @@ class Committer:
     ) -> asyncio.Future[Receipt]:
         """Resolves after the commit; with Refused when the queue cannot take it."""
         done: asyncio.Future[Receipt] = self._loop.create_future()
+        self.put(kind, events, shares, partial(_resolve, done))
+        return done
+
+    def put(self, kind: Kind, events: Events, shares: Sequence[packing.Share], told: Told) -> None:
+        """Tells of the commit, or why there was none; raises Refused when there is no room."""
         tenant, size = self._tags[kind.endpoint]["tenant"], events.size_bytes
-        waiting = Waiting(kind, tenant, events, size, shares, done)
+        waiting = Waiting(kind, tenant, events, size, shares, self._loop.time(), told)
         with self._lock:
             if not self._requests.take(tenant, 1):
                 raise refusals.no_room()
@@ -125,8 +143,7 @@ class Committer:
         if not self._telling:  # the thread learns once of all that this turn of the loop brings
             self._telling = True
             self._loop.call_soon(self._tell)
-        self._unanswered.append((self._loop.time(), done))
-        return done
+        self._unanswered.append(waiting)
 
     def _tell(self) -> None:
         self._telling = False
@@ -135,17 +152,15 @@ class Committer:
             self._changed.notify()
 
     def _forget_answered(self) -> None:
-        while self._unanswered and self._unanswered[0][1].done():
+        while self._unanswered and self._unanswered[0].told is None:
             self._unanswered.popleft()
 
     def _refuse_late(self) -> None:
         """One look at all, now and then, is cheaper than a timer for each."""
         self._forget_answered()
         late = self._loop.time() - self._late_s
-        while self._unanswered and self._unanswered[0][0] < late:
-            _, done = self._unanswered.popleft()
-            if not done.done():
-                done.set_exception(refusals.late())
+        while self._unanswered and self._unanswered[0].since_s < late:
+            self._unanswered.popleft().tell(refusals.late())
         if self._thread.is_alive():
             self._loop.call_later(LOOK_S, self._refuse_late)
 
@@ -179,7 +194,7 @@ class Committer:
                 self._answer_refused(batch, refusals.unavailable())
             else:
                 self._error = ""
-                self._loop.call_soon_threadsafe(_resolve, answers)
+                self._loop.call_soon_threadsafe(_tell_all, answers)
 
     def _next_batch(self) -> list[Waiting]:
         """Blocks until something waits; [] ends the thread."""
@@ -189,16 +204,17 @@ class Committer:
                     return []
                 self._changed.wait()
             batch = self._waiting.take(PACKS_A_COMMIT * self._pack_bytes_max)
-            for waiting in batch:
-                self._requests.give_back(waiting.tenant, 1)
-                self._bytes.give_back(waiting.tenant, waiting.size_bytes)
+            for tenant, some in groupby(batch, key=attrgetter("tenant")):
+                sizes = [waiting.size_bytes for waiting in some]
+                self._requests.give_back(tenant, len(sizes))
+                self._bytes.give_back(tenant, sum(sizes))
             return batch
 
-    def _commit(self, batch: list[Waiting]) -> list[tuple[asyncio.Future[Receipt], Receipt]]:
+    def _commit(self, batch: list[Waiting]) -> list[tuple[Waiting, Receipt]]:
         """Whom to answer what."""
         started = time.monotonic()
         packs = []
-        answers: list[tuple[asyncio.Future[Receipt], Receipt]] = []
+        answers: list[tuple[Waiting, Receipt]] = []
         for group in _groups(batch, self._pack_bytes_max):
             pack_id = new_pack_id()
             pack_text = str(pack_id)
@@ -208,9 +224,10 @@ class Committer:
             refused: dict[int, str] = {}
             for waiting in group:
                 events = waiting.events
-                answers.append((waiting.done, Receipt(pack_text, first, events.count)))
+                answers.append((waiting, Receipt(pack_text, first, events.count)))
                 shares += waiting.shares
-                lengths += events.lengths or ()
+                if events.lengths:
+                    lengths += events.lengths
                 for index, why in events.refused.items():
                     refused[first + index] = why
                 first += events.count
@@ -240,7 +257,7 @@ class Committer:
         self._error_at_s = time.monotonic()
 
     def _answer_refused(self, batch: list[Waiting], refused: Refused) -> None:
-        self._loop.call_soon_threadsafe(_refuse, batch, refused)
+        self._loop.call_soon_threadsafe(_tell_all, [(waiting, refused) for waiting in batch])
 
 
 def _groups(batch: list[Waiting], bytes_max: int) -> list[list[Waiting]]:
@@ -259,13 +276,18 @@ def _groups(batch: list[Waiting], bytes_max: int) -> list[list[Waiting]]:
     return groups
 
 
-def _resolve(answers: list[tuple[asyncio.Future[Receipt], Receipt]]) -> None:
-    for done, receipt in answers:
-        if not done.done():  # its sender may have gone
-            done.set_result(receipt)
+def _tell_all(answers: Sequence[tuple[Waiting, Receipt | Refused]]) -> None:
+    for waiting, outcome in answers:
+        try:
+            waiting.tell(outcome)
+        except Exception:  # the others are to be told
+            log.exception("an answer failed: a fault of ours")
 
 
-def _refuse(batch: list[Waiting], refused: Refused) -> None:
-    for waiting in batch:
-        if not waiting.done.done():
-            waiting.done.set_exception(refused)
+def _resolve(done: asyncio.Future[Receipt], outcome: Receipt | Refused) -> None:
+    if done.done():  # nobody waits any more
+        return
+    if isinstance(outcome, Refused):
+        done.set_exception(outcome)
+    else:
+        done.set_result(outcome)

@@ -15,7 +15,7 @@ import contextlib
 import select
 from collections.abc import Awaitable, Callable
 from itertools import chain
-from typing import cast
+from typing import Any, cast
 
 from aiohttp import StreamReader
 from aiohttp.http import StreamWriter
@@ -23,15 +23,16 @@ from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 from aiohttp.web import RequestPayloadError as BrokenBody
 from aiohttp.web_protocol import ERROR, _ErrInfo
 
-from eventstore.collector.one_task import OneTask
+from eventstore.collector.known_heads import KnownHeads, Recognising
+from eventstore.collector.reply import Reply
 from eventstore.settings import Settings
 
 LINGERING_S = 2.0  # for what still comes of a body that was refused: its sender reads after writing
 UNREAD_BYTES_MAX = 8 << 20
 AHEAD_BYTES_MAX = 2 << 10  # usual framing of a body in chunks adds less than this
 
-App = Callable[[BaseRequest], Awaitable[StreamResponse]]
-NotHttp = Callable[[str], StreamResponse]
+App = Callable[[BaseRequest], Awaitable[Reply]]
+NotHttp = Callable[[str], Reply]
 
 
 class Connections(Server):
@@ -39,8 +40,9 @@ class Connections(Server):
     count: how many there are."""
 
     def __init__(self, app: App, not_http: NotHttp, settings: Settings) -> None:
-        super().__init__(app)
+        super().__init__(cast(Callable[[BaseRequest], Awaitable[StreamResponse]], app))
         self.not_http = not_http
+        self.known_heads = KnownHeads()
         self._settings = settings
         self.count = 0
         self._unread = 0
@@ -87,7 +89,7 @@ class Connections(Server):
             return
         self._reading = True
         for one in self.connections:
-            cast(Connection, one).go_on()
+            cast(Connection, one).let_go()
         self._tell_to_ask_again()
 
     def _tell_to_ask_again(self) -> None:
@@ -96,7 +98,7 @@ class Connections(Server):
             tell()
 
 
-class Connection(OneTask):
+class Connection(Recognising):
     """aiohttp's protocol of one connection, within bounds. head_bytes: of the headers of the
     request that is being handled."""
 
@@ -115,9 +117,10 @@ class Connection(OneTask):
         self, of: Connections, settings: Settings, loop: asyncio.AbstractEventLoop
     ) -> None:
         super().__init__(
+            of.known_heads,
             of,
             loop=loop,
-            access_log=None,  # type: ignore[arg-type]  # aiohttp's own way to have none
+            access_log=None,  # aiohttp's own way to have none
             auto_decompress=False,  # bodies are unpacked by body.py, which bounds them
             keepalive_timeout=settings.keep_alive_s,
             lingering_time=0,  # what is left of a body is dropped here, where it is counted
@@ -146,10 +149,12 @@ class Connection(OneTask):
         self.head_bytes = sum(map(len, chain.from_iterable(message.raw_headers)))
         self.took(self.head_bytes)
         self._current_request = request
+        response: Any  # of aiohttp's own only the one to an error that nobody has foreseen
         try:
             response = await handler(request)
+            self.learn(message, response.again)
             if body.is_eof():
-                self._read_whole(response)
+                self.read_whole(response)
             else:
                 await self._answer_and_drop_the_rest(request, response)
         except Exception as error:  # noqa: BLE001 -- it is logged, and answered
@@ -159,9 +164,7 @@ class Connection(OneTask):
             self.close()
         self._keepalive = bool(response.keep_alive)
 
-    async def _answer_and_drop_the_rest(
-        self, request: BaseRequest, response: StreamResponse
-    ) -> None:
+    async def _answer_and_drop_the_rest(self, request: BaseRequest, response: Reply) -> None:
         """A client that still writes would not see the answer of a connection that is closed."""
         await response.prepare(request)
         await response.write_eof()
@@ -183,6 +186,11 @@ class Connection(OneTask):
         self._messages.clear()  # their bodies know this connection: a circle again
 
     def data_received(self, data: bytes) -> None:
+        if self.recognised(data):
+            if self._head_late is not None:
+                self._head_late.cancel()
+                self._head_late = None
+            return
         super().data_received(data)
         if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
             # Its frames hold the data and, in a circle, the error: freed only much later.
@@ -224,7 +232,7 @@ class Connection(OneTask):
         self._of.taken(self._unread)
         self._unread = 0
 
-    def _read_whole(self, response: StreamResponse) -> None:
+    def read_whole(self, response: Reply) -> None:
         """A request has been read to its end. One that sends much ahead of the answer is closed:
         what nothing reads must not stay."""
         if self._unread > AHEAD_BYTES_MAX:
@@ -242,7 +250,7 @@ class Connection(OneTask):
         self._held = True
         self._pause_transport_reading()
 
-    def go_on(self) -> None:
+    def let_go(self) -> None:
         """Reads again."""
         self._held = False
         if not (self._reading_paused or self._buffer_paused):
@@ -274,11 +282,11 @@ class Connection(OneTask):
             raise exc  # the client has gone: there is nobody to answer
         if status != 400 or request.writer.output_size > 0:
             return super().handle_error(request, status, exc, message)
-        return self._of.not_http(message or str(exc))
+        return cast(StreamResponse, self._of.not_http(message or str(exc)))
 
     def _waits_for_a_head(self) -> bool:
         waiter = self._waiter
-        return waiter is not None and not waiter.done()
+        return waiter is not None and not waiter.done() and not self.answering
 
     def _cut_without_a_head(self) -> None:
         self._head_late = None
@@ -288,7 +296,7 @@ class Connection(OneTask):
             self._cut()
 
     def _process_keepalive(self) -> None:
-        if self._something_waits():
+        if self.answering or self._something_waits():
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
 

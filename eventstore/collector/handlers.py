@@ -1,15 +1,22 @@
 """A request for an endpoint: who sends it → read → divide → commit → answer in its own protocol."""
 
+import asyncio
 import hmac
+import logging
 import time
+from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
+import msgspec
 from aiohttp.web import BaseRequest
+from multidict import CIMultiDictProxy
 
 from eventstore import packing
 from eventstore.collector import codings, cors, peer, signatures
 from eventstore.collector.body import Held, read_body
 from eventstore.collector.committer import Committer, Kind
+from eventstore.collector.connections import connection_of
 from eventstore.collector.fairness import Shares
 from eventstore.collector.reply import Reply
 from eventstore.endpoints import Endpoint
@@ -29,9 +36,33 @@ from eventstore.formats import (
 from eventstore.formats.format import json_refusal
 from eventstore.settings import Settings
 
+log = logging.getLogger("eventstore.collector")
+FAULT = "a fault of ours at %s"
 RECEIPT = "X-Event-Receipt"
 # Of a request without events, where its protocol allows that.
 NOTHING = Receipt(str(UUID(int=0)), 0, 0)
+
+Answering = Callable[[Reply], None]
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What the head of a request says, and so that of every one with the same bytes. path: below
+    the endpoint's own."""
+
+    method: str
+    path: str
+    query: str
+    headers: CIMultiDictProxy[str]
+    spoken: Format
+    kind: Kind
+    coding: str
+    trace: str
+    agent: str
+
+    def sent(self, body: bytes) -> Sent:
+        """The request, with its body."""
+        now_ms = time.time_ns() // 1_000_000
+        return Sent(self.method, self.path, self.query, self.headers, body, now_ms)
 
 
 class EventsHandler:
@@ -60,28 +91,106 @@ class EventsHandler:
         """The answer of the endpoint's protocol: its success only once the events are durable."""
         if request.method == "OPTIONS" and self._endpoint.origins:
             return self._preflight(request)
-        refuse, trace = self._refuse, peer.trace_of(request)
+        method, headers = request.method, request.headers
+        query = request.raw_path.partition("?")[2]  # query_string would be decoded
+        refuse, trace = self._refuse, peer.trace_of(headers)
         try:
-            if request.method not in self._methods:
-                raise _other_method(request.method, self._methods)
-            spoken = format_for(self._endpoint.format, request.headers)
+            if method not in self._methods:
+                raise _other_method(method, self._methods)
+            spoken = format_for(self._endpoint.format, headers)
             refuse = spoken.refuse
             if not request.content.is_eof():
                 # Before the body: what is refused must cost less than what is taken.
                 size = min(request.content_length or 0, self._body_bytes_max)
                 self._committer.refuse_overload(self._endpoint.tenant, size)
+            head = Head(
+                *(method, path, query, headers),
+                spoken=spoken,
+                kind=self._kind(spoken),
+                coding=codings.coding_of(headers),
+                trace=trace,
+                agent=_agent_of(headers),
+            )
             with Held(self._receiving, self._endpoint.tenant) as held:
-                answer, receipt = await self._answer(request, held, path, spoken, trace)
+                raw = await read_body(
+                    request, held, bytes_max=self._body_bytes_max, body_s=self._settings.body_s
+                )
+                connection = connection_of(request)
+                answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+                self._take(head, raw, held, connection.address, partial(_resolve, answer))
+                reply = await answer
         except Refused as refused:
-            reply = _refused(refuse(_sent(request, path, b""), refused), refused)
-        else:
-            reply = Reply(answer.status, answer.body, answer.content_type, answer.headers)
-            if receipt.accepted:
-                reply.headers[RECEIPT] = receipt.span()
+            sent = _sent(method, path, query, headers, b"")
+            return self._completed(_refused(refuse(sent, refused), refused), headers, trace)
+        reply.again = partial(self._again, head, connection.head_bytes)
+        return reply
+
+    def _again(
+        self, head: Head, head_bytes: int, raw: bytes, peer_address: str, answer: Answering
+    ) -> None:
+        """Answers a request that came whole, and whose head is known."""
+        held = Held(self._receiving, self._endpoint.tenant)
+
+        def answered(reply: Reply) -> None:
+            held.give_back()
+            answer(reply)
+
+        try:
+            held.whole(raw, head_bytes, self._body_bytes_max)
+            self._take(head, raw, held, peer_address, answered)
+        except Refused as refused:
+            answered(self._refusal(head, refused))
+        except BaseException:
+            held.give_back()
+            raise
+
+    def _take(
+        self, head: Head, raw: bytes, held: Held, peer_address: str, answer: Answering
+    ) -> None:
+        """Answers once the body's events are durable, or can't be. Raises Refused instead when
+        it is refused at once."""
+        if self._endpoint.signature is not None:
+            signatures.verify(self._endpoint.signature, head.headers, raw, time.time())
+        body = codings.undone(head.coding, raw, self._body_bytes_max)
+        if body is not raw:
+            held.more(len(body))
+        sent, spoken = head.sent(body), head.spoken
+        if self._keys:
+            self._refuse_strangers(sent, spoken)
+        events = spoken.read(sent, self._limits)
+
+        def told(outcome: Receipt | Refused) -> None:
+            try:
+                if isinstance(outcome, Refused):
+                    reply = self._refusal(head, outcome)
+                else:
+                    reply = self._success(head, sent, events, outcome)
+            except Exception:
+                log.exception(FAULT, self._endpoint.path)
+                reply = fault()
+            answer(reply)
+
+        if not events.count:
+            told(NOTHING)
+            return
+        shares = self._shares(head, peer_address, sent, events)
+        self._committer.put(head.kind, events, shares, told)
+
+    def _success(self, head: Head, sent: Sent, events: Events, receipt: Receipt) -> Reply:
+        reply = _reply(head.spoken.answer(sent, receipt, events))
+        if receipt.accepted:
+            reply.headers[RECEIPT] = receipt.span()
+        return self._completed(reply, head.headers, head.trace)
+
+    def _refusal(self, head: Head, refused: Refused) -> Reply:
+        reply = _refused(head.spoken.refuse(head.sent(b""), refused), refused)
+        return self._completed(reply, head.headers, head.trace)
+
+    def _completed(self, reply: Reply, headers: CIMultiDictProxy[str], trace: str) -> Reply:
         if trace:
             reply.headers["traceparent"] = peer.continued(trace)
         if self._endpoint.origins:
-            reply.headers.update(cors.headers_for(self._endpoint.origins, request.headers))
+            reply.headers.update(cors.headers_for(self._endpoint.origins, headers))
         return reply
 
     def _preflight(self, request: BaseRequest) -> Reply:
@@ -95,31 +204,12 @@ class EventsHandler:
             },
         )
 
-    async def _answer(
-        self, request: BaseRequest, held: Held, path: str, spoken: Format, trace: str
-    ) -> tuple[Answer, Receipt]:
-        coding = codings.coding_of(request.headers)
-        raw = await read_body(
-            request, held, bytes_max=self._body_bytes_max, body_s=self._settings.body_s
-        )
-        if self._endpoint.signature is not None:
-            signatures.verify(self._endpoint.signature, request.headers, raw, time.time())
-        body = codings.undone(coding, raw, self._body_bytes_max)
-        if body is not raw:
-            held.more(len(body))
-        sent = _sent(request, path, body)
-        if self._keys:
-            self._refuse_strangers(sent, spoken)
-        events = spoken.read(sent, self._limits)
-        if not events.count:
-            return spoken.answer(sent, NOTHING, events), NOTHING
+    def _kind(self, spoken: Format) -> Kind:
         kind = self._kinds.get(spoken.stored_as)
         if kind is None:
             kind = Kind(self._endpoint.path, spoken.stored_as, self._names)
             self._kinds[spoken.stored_as] = kind
-        shares = self._shares(request, sent, events, trace)
-        receipt = await self._committer.submit(kind, events, shares)
-        return spoken.answer(sent, receipt, events), receipt
+        return kind
 
     def _refuse_strangers(self, sent: Sent, spoken: Format) -> None:
         given = (spoken.key(sent) or "").encode("utf-8", "replace")
@@ -131,24 +221,30 @@ class EventsHandler:
             )
 
     def _shares(
-        self, request: BaseRequest, sent: Sent, events: Events, trace: str
+        self, head: Head, peer_address: str, sent: Sent, events: Events
     ) -> list[packing.Share]:
-        agent = request.headers.get("User-Agent", "").encode("utf-8", "replace").decode()
         address = peer.recorded(
-            peer.address_of(request, self._settings.trusted_proxies), self._endpoint.address
+            peer.address_of(peer_address, head.headers, self._settings.trusted_proxies),
+            self._endpoint.address,
         )
         return [
             packing.Share(
                 count,
                 sent.received_at_ms,
                 events.sent_at_ms,
-                agent[:TEXT_CHARS_MAX],
+                head.agent,
                 address,
-                trace,
+                head.trace,
                 context,
             )
             for count, context in events.contexts or ((events.count, b""),)
         ]
+
+
+def fault() -> Reply:
+    """The answer after an exception that nobody has foreseen."""
+    what = "a fault of ours; it is in the log"
+    return refusal(Refused(500, "fault", what, "send it again later"))
 
 
 def refusal(refused: Refused) -> Reply:
@@ -156,9 +252,18 @@ def refusal(refused: Refused) -> Reply:
     return _refused(json_refusal(Sent("GET", "", "", {}, b"", 0), refused), refused)
 
 
+def _resolve(answer: asyncio.Future[Reply], reply: Reply) -> None:
+    if not answer.done():  # somebody still waits
+        answer.set_result(reply)
+
+
+def _reply(answer: Answer) -> Reply:
+    return Reply(answer.status, answer.body, answer.content_type, answer.headers)
+
+
 def _refused(answer: Answer, refused: Refused) -> Reply:
     """A format's answer, and what HTTP itself says of a refusal."""
-    reply = Reply(answer.status, answer.body, answer.content_type, answer.headers)
+    reply = _reply(answer)
     if refused.retry_after_s is not None:
         reply.headers["Retry-After"] = str(refused.retry_after_s)
     if refused.allow:
@@ -178,7 +283,10 @@ def _other_method(method: str, taken: tuple[str, ...]) -> Refused:
     )
 
 
-def _sent(request: BaseRequest, path: str, body: bytes) -> Sent:
-    query = request.raw_path.partition("?")[2]  # query_string would be decoded
-    now_ms = time.time_ns() // 1_000_000
-    return Sent(request.method, path, query, request.headers, body, now_ms)
+def _agent_of(headers: CIMultiDictProxy[str]) -> str:
+    agent = headers.get("User-Agent", "").encode("utf-8", "replace").decode()
+    return agent[:TEXT_CHARS_MAX]
+
+
+def _sent(method: str, path: str, query: str, headers: CIMultiDictProxy[str], body: bytes) -> Sent:
+    return Sent(method, path, query, headers, body, time.time_ns() // 1_000_000)

@@ -5,19 +5,25 @@ Attributes of aiohttp's that begin with _ are those of the version that the lock
 """
 
 from abc import abstractmethod
+from typing import Any
 
 from aiohttp.web import RequestHandler
 
 
 class OneTask(RequestHandler):
-    """One request after another, until either side has had enough."""
+    """One request after another, until either side has had enough. answering: one is being
+    answered without this task, which waits for its turn."""
 
-    __slots__ = ()
+    __slots__ = ("answering",)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.answering = False
 
     async def start(self) -> None:
         """What aiohttp runs for each connection."""
         while self._keepalive and not (self._close or self._force_close):
-            if not self._messages:
+            if not self._messages or self.answering:
                 self._waiter = self._loop.create_future()
                 try:
                     await self._waiter
@@ -42,6 +48,11 @@ class OneTask(RequestHandler):
                 self._process_keepalive()
         if self.transport is not None:
             self.transport.close()
+
+    def go_on(self) -> None:
+        """Has the task look again whether there is something to do."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     @abstractmethod
     async def _answer_next(self) -> None:

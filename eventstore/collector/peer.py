@@ -3,10 +3,10 @@
 import ipaddress
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from aiohttp.web import BaseRequest
+from multidict import CIMultiDictProxy
 
 from eventstore.address import masked
 
@@ -17,14 +17,12 @@ HOPS_MAX = 32
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def address_of(request: BaseRequest, proxies: Sequence[str]) -> str:
+def address_of(address: str, headers: CIMultiDictProxy[str], proxies: Sequence[str]) -> str:
     """The client's address: the connection's own, or, as long as that is one of our proxies (CIDR),
     what X-Forwarded-For says that it forwarded for. Nobody else's header is believed."""
-    peer = request.protocol.peername
-    address = peer[0] if isinstance(peer, tuple) else ""
     if not proxies:
         return address
-    hops = ",".join(request.headers.getall("X-Forwarded-For", ())).split(",")[-HOPS_MAX:]
+    hops = ",".join(headers.getall("X-Forwarded-For", ())).split(",")[-HOPS_MAX:]
     while hops and _is_within(address, tuple(proxies)):
         forwarded = _parsed(hops.pop().strip())
         if forwarded is None:
@@ -40,9 +38,9 @@ def recorded(address: str, how: str) -> str:
     return address if how == "whole" else ""
 
 
-def trace_of(request: BaseRequest) -> str:
-    """The request's W3C traceparent; "" when it has none, or none that is valid."""
-    given = request.headers.get("traceparent")
+def trace_of(headers: Mapping[str, str]) -> str:
+    """A request's W3C traceparent; "" when it has none, or none that is valid."""
+    given = headers.get("traceparent")
     if given is None:
         return ""
     found = TRACEPARENT.fullmatch(given)

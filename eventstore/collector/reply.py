@@ -1,22 +1,28 @@
 """Answers that are known whole, which all of the roles' are: written at once, head and body."""
 
-from collections.abc import Mapping
+from __future__ import annotations
 
-from aiohttp.abc import AbstractStreamWriter
+from collections.abc import Callable, Mapping
+
 from aiohttp.helpers import rfc822_formatted_time
-from aiohttp.http import SERVER_SOFTWARE, HttpVersion10
-from aiohttp.http_writer import _serialize_headers
-from aiohttp.web import BaseRequest, StreamResponse
+from aiohttp.http import SERVER_SOFTWARE, HttpVersion, HttpVersion10, HttpVersion11
+from aiohttp.web import BaseRequest
 from aiohttp.web_response import REASON_PHRASES
-from multidict import CIMultiDict
 
 TEXT = "text/plain; charset=utf-8"
 BODILESS = frozenset({204, 304})
+LAST = f"\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
 
 
-class Reply(StreamResponse):
-    """An answer. aiohttp's own Response can be changed, streamed and compressed until the last
-    moment, which takes twice the time."""
+class Reply:
+    """An answer. aiohttp's own can be changed, streamed and compressed until the last moment, which
+    takes several times as long; of those this has what a connection asks for.
+
+    keep_alive: whether the connection is to be kept; None: as the request wants it. again: what
+    answers the next request that has the very same head.
+    """
+
+    __slots__ = ("_request", "again", "body", "headers", "keep_alive", "status")
 
     def __init__(
         self,
@@ -25,39 +31,54 @@ class Reply(StreamResponse):
         content_type: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        # Not the base's: half of it is for what a Reply never does.
-        self._status, self._reason = status, REASON_PHRASES.get(status, "")
-        self._headers = CIMultiDict(headers or {})
+        self.status = status
+        self.body = body
+        self.headers = {**headers} if headers else {}
         if content_type:
-            self._headers["Content-Type"] = content_type
-        self._whole = body
+            self.headers["Content-Type"] = content_type
+        self.keep_alive: bool | None = None
+        self.again: Again | None = None
+        self._request: BaseRequest | None = None
 
-    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
+    def force_close(self) -> None:
+        """Ends the connection with this answer."""
+        self.keep_alive = False
+
+    async def prepare(self, request: BaseRequest) -> None:
         """Nothing is written yet."""
-        self._req = request
-        if self._keep_alive is None:
-            self._keep_alive = request.keep_alive
-        return None
+        self._request = request
+        if self.keep_alive is None:
+            self.keep_alive = request.keep_alive
 
-    async def write_eof(self, _data: bytes = b"") -> None:
+    async def write_eof(self) -> None:
         """Writes all of it, once."""
-        request = self._req
-        if self._eof_sent or request is None:
-            return
-        self._eof_sent = True
-        version, headers = request.version, self._headers
-        if self._status not in BODILESS:
-            headers["Content-Length"] = str(len(self._whole))
-        headers["Date"] = rfc822_formatted_time()
-        headers["Server"] = SERVER_SOFTWARE
+        request, self._request = self._request, None
+        if request is not None:
+            with_body = request.method != "HEAD"
+            await request.writer.write_eof(self.on_the_wire(request.version, with_body=with_body))
+
+    def on_the_wire(self, version: HttpVersion = HttpVersion11, *, with_body: bool = True) -> bytes:
+        """All of it. ValueError: what would be more than one header."""
+        lines = "".join([f"\r\n{name}: {text}" for name, text in self.headers.items()])
+        count = len(self.headers)
+        if lines.count("\r") != count or lines.count("\n") != count or "\0" in lines:
+            raise ValueError(f"a line break or a zero byte within a header: {lines!r}")
+        if self.status not in BODILESS:
+            lines += f"\r\nContent-Length: {len(self.body)}"
         if version == HttpVersion10:
-            if self._keep_alive:
-                headers["Connection"] = "keep-alive"
-        elif not self._keep_alive:
-            headers["Connection"] = "close"
-        line = f"HTTP/{version[0]}.{version[1]} {self._status} {self._reason}"
-        head = _serialize_headers(line, headers)
-        await request.writer.write_eof(head if request.method == "HEAD" else head + self._whole)
+            if self.keep_alive:
+                lines += "\r\nConnection: keep-alive"
+        elif self.keep_alive is False:
+            lines += "\r\nConnection: close"
+        first = (
+            f"HTTP/{version[0]}.{version[1]} {self.status} {REASON_PHRASES.get(self.status, '')}"
+        )
+        head = f"{first}{lines}\r\nDate: {rfc822_formatted_time()}{LAST}".encode()
+        return head + self.body if with_body else head
+
+
+# Given a body, its sender's address, and whom to tell the answer, now or later, on the loop.
+Again = Callable[[bytes, str, Callable[[Reply], None]], None]
 
 
 def text(status: int, said: str) -> Reply:

@@ -64,7 +64,10 @@ class Events(msgspec.Struct, frozen=True, gc=False):
     @property
     def size_bytes(self) -> int:
         """What they take while they wait, and in their pack."""
-        return len(self.block) + sum([len(context) for _, context in self.contexts])
+        size = len(self.block)
+        for _, context in self.contexts:
+            size += len(context)
+        return size
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):

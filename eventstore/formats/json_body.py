@@ -16,13 +16,13 @@ def read(sent: Sent, limits: Limits) -> Events:
     if not text:
         raise Refused(400, "empty", "the body is empty", "send a JSON object or an array of them")
     value = loads(text, "the body")
-    values = value if isinstance(value, list) else [value]
-    check_objects(values, limits)
-    depth_max = limits.depth_max + isinstance(value, list)
-    check_depth(text, len(values), depth_max)
-    if value is not values:
-        return block_of([text])
-    return block_of([bytes(element) for element in ELEMENTS.decode(text)])
+    if type(value) is list:
+        check_objects(value, limits)
+        check_depth(text, len(value), limits.depth_max + 1)
+        return block_of([bytes(element) for element in ELEMENTS.decode(text)])
+    check_objects((value,), limits)
+    check_depth(text, 1, limits.depth_max)
+    return Events(text, 1, [len(text)] if b"\n" in text else None)
 
 
 def block_of(events: list[bytes]) -> Events:

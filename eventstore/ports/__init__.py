@@ -11,10 +11,12 @@ from eventstore.ports.records import (
     DeadLetter,
     Enriched,
     Noted,
+    Order,
     Partials,
     Rewritten,
     Stored,
     StoreLedger,
+    Tidied,
     Trained,
 )
 from eventstore.ports.store import EventStore
@@ -32,6 +34,7 @@ __all__ = [
     "Lease",
     "Noted",
     "Objects",
+    "Order",
     "Packed",
     "Partials",
     "Queue",
@@ -40,6 +43,7 @@ __all__ = [
     "Stage",
     "StoreLedger",
     "Stored",
+    "Tidied",
     "Trained",
     "Waiting",
     "Way",

@@ -66,6 +66,11 @@ class Enriched:
     view: bytes = b""
     times_seen: Sequence[int] | None = None
 
+    @property
+    def dead_events(self) -> frozenset[int]:
+        """Their indexes."""
+        return frozenset(letter.index for letter in self.dead if letter.index is not None)
+
     def counts(self, hidden: Collection[int]) -> Counter[CountKey]:
         """What the visible events add up to."""
         seen = np.array(self.times_seen or np.ones(len(self.windows)), dtype=np.int64)
@@ -77,6 +82,30 @@ class Enriched:
             window, name = divmod(both, len(self.names))
             counts[CountKey(window, self.endpoint, self.names[name])] = count
         return counts
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An erasure that stands: for which certificate; whose events, by the length and a digest of
+    the value that their field has; when it was given, and until when it is kept, in Unix
+    milliseconds."""
+
+    certificate: str
+    field: str
+    value_bytes: int
+    value_sha256: str
+    at_ms: int
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tidied:
+    """What was looked at, and of it what was deleted, or overwritten where others are beside it."""
+
+    looked_at: int = 0
+    deleted: int = 0
+    overwritten: int = 0
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ from eventstore.ports.records import (
     DeadLetter,
     Enriched,
     Noted,
+    Order,
     Partials,
     Rewritten,
     Stored,
     StoreLedger,
+    Tidied,
     Trained,
 )
 from eventstore.ports.way import NO_WAYS, Way
@@ -44,6 +46,12 @@ class EventStore(Protocol):
         Counts, client keys and the ledger stay; what notes of a pack's way may quote goes too. The
         same again, with what is there now as what was, ends a call that was cut short.
         """
+
+    def put_order(self, order: Order) -> None:
+        """Durable when it returns; another of the same certificate goes."""
+
+    def orders(self, now_ms: int) -> list[Order]:
+        """Those that stand, by certificate: all that were put before this was asked."""
 
     def get(self, pack_id: UUID) -> Stored | None:
         """One pack by id."""
@@ -89,6 +97,10 @@ class EventStore(Protocol):
 
     def dictionaries(self) -> Iterator[Trained]:
         """All of them, by id."""
+
+    def tidy(self, now_s: float) -> Tidied:
+        """Takes away some of what writers that died have left and no reader sees, when it is
+        somebody's turn. Any number may ask, as often as they like."""
 
     def close(self) -> None:
         """Lets go of files and connections."""

@@ -17,6 +17,7 @@ from eventstore.settings import Settings
 log = logging.getLogger("eventstore.postprocessor")
 WINDOWS_A_STEP = 1000
 ENGINE_PAUSE_S = 0.5
+WINDOWS_KEPT = 1000  # whose last generation is known, as this one published it
 CONTESTS_MAX = 20  # lost races for one window before it is left for the next step
 
 
@@ -38,6 +39,7 @@ class Postprocessor:
         self._aggregates = aggregates
         self._settings = settings
         self._stopping = threading.Event()
+        self._last: dict[int, Generation] = {}
         self.engine_error = ""
         self.published = Counter("ev_generations_published_total", "Window generations published.")
         self.contested = Counter("ev_generations_contested_total", "Publications lost to another.")
@@ -74,7 +76,8 @@ class Postprocessor:
 
     def _publish(self, window_start_s: int) -> None:
         for _ in range(CONTESTS_MAX):
-            latest = self._aggregates.latest(window_start_s)
+            # To ask costs as much as to publish; who is no longer the last is told so by that.
+            latest = self._last.pop(window_start_s, None) or self._aggregates.latest(window_start_s)
             partials = self._store.partials(window_start_s)
             if latest is None or latest.version < partials.version:
                 generation = Generation(
@@ -95,5 +98,11 @@ class Postprocessor:
                     self.contested.add()
                     continue
                 self.published.add()
+                self._keep(generation)
             self._store.mark_published(window_start_s, partials.version)
             return
+
+    def _keep(self, generation: Generation) -> None:
+        if len(self._last) >= WINDOWS_KEPT:
+            self._last.clear()
+        self._last[generation.window_start_s] = generation

@@ -1,19 +1,20 @@
-"""A pack's events, column by column: what enrichments read, and what they add.
+"""The events of some packs, column by column: what enrichments read, and what they add.
 
 An enrichment works on the distinct values of a column, and columns that come from one source share
-its codes.
+its codes. Packs are enriched together, for most of what that costs is the same for few events as
+for many; of what was found out each gets what it would have got alone, to the byte.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from eventstore.columnar import Coded, Codes, Int64s, Texts, coded, encoded
+from eventstore.columnar import Coded, Codes, Int64s, Texts, appearing, coded, encoded
 from eventstore.event import TEXT_CHARS_MAX
 from eventstore.formats import Fields, Read
 from eventstore.packing import Pack, Share
@@ -38,6 +39,25 @@ class Hashes:
     def texts(self) -> list[str]:
         """A value for each event."""
         return [f"{number:016x}" if number else "" for number in self.numbers.tolist()]
+
+
+@dataclass(frozen=True, slots=True)
+class StatedOrDerived:
+    """Of each event the text that it states, or if that is "" a number that stands for it."""
+
+    stated: Coded
+    derived: Hashes
+
+    def between(self, start: int, end: int) -> Coded | Hashes:
+        """Of one pack's events."""
+        stated = self.stated.between(start, end)
+        if "" not in stated.values:
+            return stated
+        derived = Hashes(self.derived.numbers[start:end])
+        if len(stated.values) == 1:  # no event states one
+            return derived
+        pairs = zip(stated.texts(), derived.texts(), strict=True)
+        return coded([text or number for text, number in pairs])
 
 
 Column = Coded | Hashes | Int64s
@@ -81,19 +101,32 @@ class Rows:
 
 @dataclass
 class Columns:
-    """pack: where the events come from. read: what was read of each event. dead: index → why this
-    event is a dead letter. times_ms: when each happened, in Unix milliseconds. added: what
-    enrichments have found out, in their order."""
+    """packs: where the events come from, one after another; alike in endpoint, source, format and
+    names. read: what was read of each event. dead: index → why this event is a dead letter.
+    times_ms: when each happened, in Unix milliseconds. added: what enrichments have found out, in
+    their order."""
 
-    pack: Pack
+    packs: Sequence[Pack]
     read: Read
     dead: dict[int, Death]
     times_ms: Int64s
-    added: dict[str, Column] = field(default_factory=dict)
+    added: dict[str, Column | StatedOrDerived] = field(default_factory=dict)
     _made: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.read)
+
+    @property
+    def endpoint(self) -> str:
+        return self.packs[0].tags.get("endpoint", "")
+
+    @property
+    def format(self) -> str:
+        return self.packs[0].format
+
+    def per_event(self) -> Iterator[tuple[bytes, Share]]:
+        """Each event's own bytes, with the share that it belongs to."""
+        return chain.from_iterable(pack.per_event() for pack in self.packs)
 
     def source(self, name: str) -> Coded:
         """One of event.FIELDS, coded; the texts are of bounded length."""
@@ -111,13 +144,15 @@ class Columns:
         stated = self.source(name)
         if "" not in stated.values:
             return stated
-        shares = self.pack.shares
-        if len(stated.values) > 1:
-            of_event = [one for share in shares for one in repeat(share, share.events)]
-            pairs = zip(stated.texts(), of_event, strict=True)
-            return coded([text or shared(share) for text, share in pairs])
+        shares = [share for pack in self.packs for share in pack.shares]
         requests = coded([shared(share) for share in shares])
-        return Coded(requests.values, np.repeat(requests.codes, [one.events for one in shares]))
+        of_event = np.repeat(requests.codes, [share.events for share in shares])
+        if len(stated.values) == 1:
+            return Coded(requests.values, of_event)
+        without = stated.codes == stated.values.index("")
+        both = [*stated.values, *requests.values]
+        codes = np.where(without, of_event + np.uint32(len(stated.values)), stated.codes)
+        return Coded(both, codes).merged(both)
 
     def user_agents(self) -> Coded:
         """The event's own, otherwise its request's header."""
@@ -139,9 +174,28 @@ class Columns:
         """The first reason is kept."""
         self.dead.setdefault(index, Death(stage, reason))
 
-    def add(self, name: str, column: Column) -> None:
+    def add(self, name: str, column: Column | StatedOrDerived) -> None:
         """Adds what an enrichment has found out."""
         self.added[name] = column
+
+    def between(self, start: int, end: int) -> dict[str, Column]:
+        """What was found out about one pack's events, whatever stands beside them."""
+        shared: dict[int, tuple[list[int], Codes]] = {}  # columns share the codes of their source
+        found: dict[str, Column] = {}
+        for name, column in self.added.items():
+            if isinstance(column, Coded):
+                key = id(column.codes)
+                if key not in shared:
+                    shared[key] = appearing(column.codes[start:end], len(column.values))
+                places, codes = shared[key]
+                found[name] = Coded([column.values[place] for place in places], codes)
+            elif isinstance(column, Hashes):
+                found[name] = Hashes(column.numbers[start:end])
+            elif isinstance(column, StatedOrDerived):
+                found[name] = column.between(start, end)
+            else:
+                found[name] = column[start:end]
+        return found
 
 
 def _bounded(column: Coded) -> Coded:

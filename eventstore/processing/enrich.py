@@ -1,9 +1,16 @@
 """A pack in, an enriched pack out: a pure function, so that a redelivery overwrites itself."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, chain, pairwise
+from typing import cast
 from uuid import UUID
 
+import numpy as np
+import orjson
+
 from eventstore import packing
+from eventstore.columnar import Coded
 from eventstore.dictionaries import NO_DICTIONARIES, Dictionaries
 from eventstore.errors import PackCorrupt, SettingsError
 from eventstore.formats import READERS, Fields, Read, Run
@@ -13,10 +20,9 @@ from eventstore.processing.columns import Columns, Death, Rows
 from eventstore.processing.enrichments import ENRICHMENTS, Enrichment
 from eventstore.processing.identity import keys_of, spans_of
 from eventstore.processing.reading import erased_by, fields_of
-from eventstore.processing.transform_worker import Transformed
 from eventstore.processing.transformer import Transformer
 from eventstore.settings import Settings
-from eventstore.times import event_times
+from eventstore.times import Int64s, event_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,21 @@ class Rules:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A pack, and the bytes that it came as."""
+
+    pack: packing.Pack
+    body: bytes
+
+    @property
+    def kind(self) -> str:
+        """Packs of one kind can be enriched together."""
+        tags = self.pack.tags
+        alike = (self.pack.format, self.pack.names, tags.get("endpoint"), tags.get("source"))
+        return orjson.dumps(alike, option=orjson.OPT_SORT_KEYS).decode()
+
+
 def enrich(
     pack_id: UUID,
     body: bytes,
@@ -47,77 +68,129 @@ def enrich(
     dictionaries: Dictionaries = NO_DICTIONARIES,
 ) -> Enriched:
     """Raises PackCorrupt when the bytes are no pack, or another than the queue says."""
+    (found,) = enrich_together([unpacked(pack_id, body, dictionaries)], rules)
+    return transformed(found, transformer, dictionaries)
+
+
+def unpacked(pack_id: UUID, body: bytes, dictionaries: Dictionaries = NO_DICTIONARIES) -> Unpacked:
+    """Raises PackCorrupt as `enrich` does."""
     pack = packing.unpack(body, dictionaries)
     if pack.id != pack_id:
         raise PackCorrupt(f"the pack says it is {pack.id}, the queue says {pack_id}")
-    read, dead = _read(pack)
+    return Unpacked(pack, body)
+
+
+def enrich_together(given: Sequence[Unpacked], rules: Rules) -> list[Enriched]:
+    """Packs of one kind, before transforms: each becomes what it would become alone."""
+    packs = [one.pack for one in given]
+    starts = list(accumulate((pack.count for pack in packs), initial=0))
+    dead: dict[int, Death] = {}
+    for start, pack in zip(starts, packs, strict=False):
+        for index, left in pack.tombstones.items():
+            dead[start + index] = Death(ERASED, erased_by(left))
+        for index, reason in pack.refused.items():
+            dead.setdefault(start + index, Death("format", reason))
+    read = _at_once(packs)
+    if read is None:
+        read = _one_by_one(packs, dead)
     stated = read.stated_times()
-    received, sent = pack.moments()
-    times = event_times(
-        stated, received, sent, late_max_s=rules.late_max_s, early_max_s=rules.early_max_s
-    )
-    for index, left in pack.tombstones.items():
-        times[index] = left.time_ms
-    columns = Columns(pack, read, dead, times)
-    names = columns.source("name")
+    columns = Columns(packs, read, dead, _times(packs, stated, rules))
     columns.add("time_ms", columns.times_ms)
-    columns.add("name", names)
+    columns.add("name", columns.source("name"))
     for step in rules.enrichments:
         step(columns)
-    found = sidecar.encode(columns.added)
-    made = Transformed()
-    if transformer is not None:
-        made = transformer.run(body, found, columns.dead, dictionaries)
-    for index, reason in made.dead.items():
-        columns.die(index, "transform", reason)
-    endpoint = pack.tags.get("endpoint", "")
-    return Enriched(
-        pack_id,
-        body,
-        found,
-        endpoint=endpoint,
-        windows=columns.times_ms // 1000 // rules.window_s * rules.window_s,
-        names=names.values,
-        name_codes=names.codes,
-        keys=keys_of(read.pieces("client_id"), pack.tags.get("source", endpoint)),
-        key_spans=spans_of(stated),
-        dead=_dead_letters(pack, columns),
-        view=made.view,
-        times_seen=made.times,
-    )
+    windows = columns.times_ms // 1000 // rules.window_s * rules.window_s
+    source = packs[0].tags.get("source", columns.endpoint)
+    keys, spans = keys_of(read.pieces("client_id"), source), spans_of(stated)
+    deaths = sorted(columns.dead.items())
+    found = []
+    for one, (start, end) in zip(given, pairwise(starts), strict=True):
+        added = columns.between(start, end)
+        names = cast(Coded, added["name"])
+        found.append(
+            Enriched(
+                one.pack.id,
+                one.body,
+                sidecar.encode(added),
+                endpoint=columns.endpoint,
+                windows=windows[start:end],
+                names=names.values,
+                name_codes=names.codes,
+                keys=keys[start:end],
+                key_spans=spans[start:end],
+                dead=_letters(one.pack, {i - start: why for i, why in deaths if start <= i < end}),
+            )
+        )
+    return found
 
 
-def _read(pack: packing.Pack) -> tuple[Read, dict[int, Death]]:
-    """Each event's fields, those of a dead event empty; and the dead ones."""
-    dead = {index: Death(ERASED, erased_by(left)) for index, left in pack.tombstones.items()}
-    dead |= {index: Death("format", reason) for index, reason in pack.refused.items()}
-    if (columns := _at_once(pack)) is not None:
-        return columns, dead
+def transformed(
+    found: Enriched,
+    transformer: Transformer | None,
+    dictionaries: Dictionaries = NO_DICTIONARIES,
+) -> Enriched:
+    """What the user's own steps make of it."""
+    if transformer is None:
+        return found
+    dead = [letter.index for letter in found.dead if letter.index is not None]
+    made = transformer.run(found.body, found.sidecar, dead, dictionaries)
+    letters = found.dead
+    if made.dead:
+        pack = packing.unpack(found.body, dictionaries)
+        deaths = {index: Death("transform", reason) for index, reason in made.dead.items()}
+        letters = (*letters, *_letters(pack, deaths))
+        letters = tuple(sorted(letters, key=lambda letter: letter.index or 0))
+    return replace(found, dead=letters, view=made.view, times_seen=made.times)
+
+
+def _at_once(packs: Sequence[packing.Pack]) -> Read | None:
+    """All fields of whole packs, where their format can do that."""
+    first = packs[0]
+    contexts = {share.context for pack in packs for share in pack.shares}
+    if any(pack.tombstones for pack in packs) or len(contexts) != 1 or first.format not in READERS:
+        return None
+    block, lengths = first.block, first.lengths
+    if len(packs) > 1:
+        if any(pack.lengths is not None for pack in packs):
+            return None
+        block = b"\n".join([pack.block for pack in packs])
+    count = sum(pack.count for pack in packs)
+    return READERS[first.format].columns(Run(block, count, lengths, contexts.pop(), first.names))
+
+
+def _one_by_one(packs: Sequence[packing.Pack], dead: dict[int, Death]) -> Read:
+    """Each event's fields, those of a dead event empty; adds the dead ones."""
     fields: list[Fields] = []
-    for one in fields_of(pack):
+    for one in chain.from_iterable(map(fields_of, packs)):
         if type(one) is str:
             dead.setdefault(len(fields), Death("format", one))
             one = Fields()  # noqa: PLW2901 - in its place
         fields.append(one)  # type: ignore[arg-type]
-    return Rows(fields), dead
+    return Rows(fields)
 
 
-def _at_once(pack: packing.Pack) -> Read | None:
-    """All fields of a whole pack, where its format can do that."""
-    contexts = {share.context for share in pack.shares}
-    if pack.tombstones or len(contexts) != 1 or pack.format not in READERS:
-        return None
-    ((context, block, lengths, count),) = pack.runs()
-    return READERS[pack.format].columns(Run(block, count, lengths, context, pack.names))
+def _times(packs: Sequence[packing.Pack], stated: Int64s, rules: Rules) -> Int64s:
+    """When the events happened."""
+    received, sent = map(np.concatenate, zip(*(pack.moments() for pack in packs), strict=True))
+    times = event_times(
+        stated, received, sent, late_max_s=rules.late_max_s, early_max_s=rules.early_max_s
+    )
+    start = 0
+    for pack in packs:
+        for index, left in pack.tombstones.items():
+            times[start + index] = left.time_ms
+        start += pack.count
+    return times
 
 
-def _dead_letters(pack: packing.Pack, columns: Columns) -> tuple[DeadLetter, ...]:
-    if not columns.dead:
+def _letters(pack: packing.Pack, dead: Mapping[int, Death]) -> tuple[DeadLetter, ...]:
+    """dead: by their index in the pack, in order."""
+    if not dead:
         return ()
     events = pack.events
     return tuple(
         DeadLetter(pack.id, index, stage, reason, events[index])
-        for index, (stage, reason) in sorted(columns.dead.items())
+        for index, (stage, reason) in dead.items()
     )
 
 

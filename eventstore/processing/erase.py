@@ -19,9 +19,9 @@ from eventstore import packing
 from eventstore.dictionaries import Dictionaries
 from eventstore.errors import EngineUnavailable, PackCorrupt
 from eventstore.ledger import accepted_at_ms
-from eventstore.ports import DeadLetter, EventStore, Queue, Rewritten, Stored
+from eventstore.ports import DeadLetter, EventStore, Order, Queue, Rewritten, Stored
 from eventstore.processing.erasing import Held, digest_of, held, rewritten
-from eventstore.processing.subject import Subject
+from eventstore.processing.subject import Subject, Whose
 from eventstore.times import iso_time
 
 SCHEMA = 1
@@ -115,14 +115,14 @@ def erase(
     """Does it; the entries of the certificate, one for each pack. Raises EngineUnavailable."""
     found = search(store, request, looked)
     while some := list(islice(found, PACKS_AT_ONCE)):
-        yield from _erase_some(store, some, request, at_ms)
+        yield from erase_some(store, some, request.subject, request.certificate, at_ms)
 
 
 def certificate(
-    request: Request, at_ms: int, looked: Looked, waits: Waits, packs: list[dict[str, Any]]
+    request: Request, order: Order, looked: Looked, waits: Waits, packs: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """What was asked, and what was done. sha256: of all else, as JSON with sorted keys and no
-    white space."""
+    """What was asked, and what was done; order: when, and until when it stands for what comes
+    later. sha256: of all else, as JSON with sorted keys and no white space."""
     said = {
         "schema": SCHEMA,
         "certificate": request.certificate,
@@ -130,7 +130,8 @@ def certificate(
         "by": request.by,
         "field": request.subject.field,
         "value_sha256": request.value_sha256,
-        "at": iso_time(at_ms),
+        "at": iso_time(order.at_ms),
+        "stands_until": iso_time(order.until_ms),
         **waits.to_json(),
         **looked.to_json(),
         "packs": packs,
@@ -139,38 +140,39 @@ def certificate(
     return {**said, "sha256": hashlib.sha256(sealed).hexdigest()}
 
 
-def _erase_some(
-    store: EventStore, some: list[Held], request: Request, at_ms: int
+def erase_some(
+    store: EventStore, some: list[Held], subject: Whose, certificate: str, at_ms: int
 ) -> Iterator[dict[str, Any]]:
+    """Of these packs; their entries of the certificate. Raises EngineUnavailable."""
     for _ in range(TRIES):  # a replay may have changed a pack meanwhile
-        left = [rewritten(one, request.certificate, at_ms) for one in some]
+        left = [rewritten(one, certificate, at_ms) for one in some]
         changed = store.erase(left)
-        yield from (_entry(one, request) for one in left if one.pack_id not in changed)
-        again = [_again(store, one, request) for one in some if one.pack.id in changed]
+        yield from (_entry(one, certificate) for one in left if one.pack_id not in changed)
+        again = [_again(store, one, subject, certificate) for one in some if one.pack.id in changed]
         some = [one for one in again if one is not None]
         if not some:
             return
     raise EngineUnavailable(f"pack {some[0].pack.id} keeps changing; erase again")
 
 
-def _again(store: EventStore, one: Held, request: Request) -> Held | None:
+def _again(store: EventStore, one: Held, subject: Whose, certificate: str) -> Held | None:
     if isinstance(one.found, DeadLetter):
         return one
     stored = store.get(one.pack.id)
     if stored is None:
         return None
-    return held(stored, request.subject, request.certificate, Dictionaries(store.dictionary))
+    return held(stored, subject, certificate, Dictionaries(store.dictionary))
 
 
-def _entry(left: Rewritten, request: Request) -> dict[str, Any]:
+def _entry(left: Rewritten, certificate: str) -> dict[str, Any]:
     kept = left if left.was is not None else left.letters[0]
     pack = packing.unpack(kept.body)
     erased = [
         index
         for index, tombstone in sorted(pack.tombstones.items())
-        if tombstone.certificate == request.certificate
+        if tombstone.certificate == certificate
     ]
-    (before,) = (one for one in pack.erasures if one.certificate == request.certificate)
+    (before,) = (one for one in pack.erasures if one.certificate == certificate)
     return {
         "pack": str(left.pack_id),
         "is": "stored" if left.was is not None else "dead",

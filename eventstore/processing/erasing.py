@@ -22,7 +22,7 @@ from eventstore.ports import ERASED, DeadLetter, Rewritten, Stored
 from eventstore.ports.way import code_of
 from eventstore.processing import sidecar, view
 from eventstore.processing.reading import erased_by, fields_of
-from eventstore.processing.subject import Subject
+from eventstore.processing.subject import Whose
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Held:
 
 def held(
     found: Stored | DeadLetter,
-    subject: Subject,
+    subject: Whose,
     certificate: str,
     dictionaries: Dictionaries = NO_DICTIONARIES,
 ) -> Held | None:

@@ -14,19 +14,23 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from uuid import UUID
 
 from eventstore.dictionaries import Dictionaries
 from eventstore.errors import EngineUnavailable, PackCorrupt
 from eventstore.metrics import Counter, Histogram
 from eventstore.ports import DeadLetter, Enriched, EventStore, Lease, Queue, Stage, Way
-from eventstore.processing.enrich import Rules, enrich
+from eventstore.processing.ahead import Ahead
+from eventstore.processing.enrich import Rules, transformed
 from eventstore.processing.gathered import Gathered, Ready
+from eventstore.processing.standing import follow
 from eventstore.processing.transformer import transformer_of
 from eventstore.settings import Settings
 
 log = logging.getLogger("eventstore.processor")
 RETRY_STEP_S = 0.2  # the n-th failure of a pack waits n times this
 ENGINE_PAUSE_S = 0.5
+TIDY_S = 60.0  # the store knows whose turn it is
 
 
 class Processor:
@@ -46,12 +50,13 @@ class Processor:
         self._settings = settings
         self._node = node
         self._release = release
-        self._rules = Rules.of(settings)
-        self._transformer = transformer_of(settings)
         self._dictionaries = Dictionaries(store.dictionary)
+        self._ahead = Ahead(Rules.of(settings), self._dictionaries)
+        self._transformer = transformer_of(settings)
         self._stopping = threading.Event()
         self._gathered = Gathered(settings.linger_s, time.monotonic)
         self._extend_at_s = 0.0
+        self._tidy_at_s = 0.0
         self.engine_error = ""
         self.packs = Counter("ev_packs_stored_total", "Packs stored and acknowledged.")
         self.events = Counter("ev_events_stored_total", "Events in stored packs, retries too.")
@@ -59,12 +64,20 @@ class Processor:
         self.dead = Counter("ev_dead_letters_total", "Dead letters, packs and events.")
         self.dropped = Counter("ev_events_dropped_total", "Events that a transform has hidden.")
         self.failures = Counter("ev_pack_failures_total", "Attempts at a pack that failed.")
+        self.tidied = Counter(
+            "ev_left_segments_total", "Segments that writers left: looked at, or of these", "became"
+        )
+        self.tidied_bytes = Counter("ev_left_bytes_total", "Bytes deleted or overwritten of them.")
+        self.erased = Counter(
+            "ev_packs_erased_late_total", "Packs that came after an erasure that stands for them."
+        )
         self.waits = Histogram("ev_pack_wait_seconds", "How long packs had waited in the queue.")
 
     @property
     def counters(self) -> list[Counter]:
         return [
             *(self.packs, self.events, self.retries, self.dead, self.dropped, self.failures),
+            *(self.tidied, self.tidied_bytes, self.erased),
             self.waits,
         ]
 
@@ -81,6 +94,7 @@ class Processor:
         """Until stop(); survives an engine that is unavailable for a while."""
         while not self._stopping.is_set():
             try:
+                self._tidy()
                 done = self.step()
                 self.engine_error = ""
             except EngineUnavailable as error:
@@ -93,6 +107,17 @@ class Processor:
                 self._stopping.wait(max(self._settings.poll_s, self._gathered.pause_s()))
         with suppress(EngineUnavailable):  # their leases run out
             self._put(self._gathered.take())
+
+    def _tidy(self) -> None:
+        """Between packs: none waits for it that is held already."""
+        if self._gathered.leases or time.monotonic() < self._tidy_at_s:
+            return
+        self._tidy_at_s = time.monotonic() + TIDY_S
+        done = self._store.tidy(time.time())
+        self.tidied.add(done.looked_at, "looked_at")
+        self.tidied.add(done.deleted, "deleted")
+        self.tidied.add(done.overwritten, "overwritten")
+        self.tidied_bytes.add(done.bytes)
 
     def step(self) -> int:
         """One claim, and a put when enough is gathered: how many packs were claimed. Raises
@@ -130,7 +155,7 @@ class Processor:
                 self._queue.release(left)
                 break
             lease = left[0]
-            enriched = self._enriched(lease)
+            enriched = self._enriched(lease, left[1:])
             if enriched is not None:
                 if not self._gathered.fits(enriched):
                     self._put(self._gathered.take())
@@ -148,16 +173,15 @@ class Processor:
         self._extend_at_s = time.monotonic() + self._settings.lease_s / 3
         return [one for one in coming if one.pack_id in held]
 
-    def _enriched(self, lease: Lease) -> Enriched | None:
+    def _enriched(self, lease: Lease, following: Sequence[Lease]) -> Enriched | None:
         """None when the pack is dealt with: tried again later, or a dead letter."""
         limit = self._settings.attempts_max
         if lease.attempts > limit:
             self._bury(lease, lease.reason or f"its processor died or stalled {limit} times")
             return None
         try:
-            return enrich(
-                lease.pack_id, lease.body, self._rules, self._transformer, self._dictionaries
-            )
+            found = self._ahead.enriched(lease, following)
+            return transformed(found, self._transformer, self._dictionaries)
         except EngineUnavailable:  # it was asked for a dictionary: no fault of the pack
             self._queue.release([lease])
             raise
@@ -178,6 +202,7 @@ class Processor:
         log.error("pack %s is a dead letter: %s", lease.pack_id, reason)
         letter = DeadLetter(lease.pack_id, None, "pack", reason, lease.body)
         self._store.put_dead([letter], {lease.pack_id: self._way(lease, "dead", reason)})
+        self._follow_orders([], [letter])
         self._queue.ack([lease])
         self.dead.add()
 
@@ -186,12 +211,19 @@ class Processor:
             return
         ways = {lease.pack_id: self._way(lease, "stored") for lease, _ in ready}
         retries = self._store.put([enriched for _, enriched in ready], ways)
+        self._follow_orders([lease.pack_id for lease, _ in ready], [])
         self._queue.ack([lease for lease, _ in ready])
         self.packs.add(len(ready))
         self.events.add(sum(len(enriched.windows) for _, enriched in ready))
         self.retries.add(retries)
         self.dead.add(sum(len(enriched.dead) for _, enriched in ready))
         self.dropped.add(sum((enriched.times_seen or []).count(0) for _, enriched in ready))
+
+    def _follow_orders(self, packs: Sequence[UUID], letters: Sequence[DeadLetter]) -> None:
+        """Erases what has come after its subject was."""
+        now_ms = time.time_ns() // 1_000_000
+        changed = follow(self._store, packs, letters, self._dictionaries, now_ms)
+        self.erased.add(changed)
 
     def _way(self, lease: Lease, fate: str, note: str = "") -> Way:
         stage = Stage(fate, time.time_ns() // 1_000_000, self._node, self._release, note)

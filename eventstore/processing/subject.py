@@ -1,6 +1,8 @@
 """Whose an event is: which events of a pack name a subject."""
 
+import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,19 +16,26 @@ from eventstore.packing import Pack, Share
 from eventstore.processing import view
 from eventstore.processing.reading import fields_of
 
+WORD = re.compile(rb"[\w-]")
 SHARED = {"address", "user_agent"}  # said by the request of an event that doesn't say it itself
 
 
-@dataclass(frozen=True)
-class Subject:
-    """Who has this value in this field: one of event.FIELDS as any format says it, or a key of the
+class Whose(ABC):
+    """Who has one value in this field: one of event.FIELDS as any format says it, or a key of the
     event as it was sent or is seen, of nested objects and lists with dots. A number is its text.
 
     Of an event that can't be read, whoever's value is in it, as a word of its own.
     """
 
     field: str
-    value: str
+
+    @abstractmethod
+    def has(self, text: str) -> bool:
+        """Whether this is the value."""
+
+    @abstractmethod
+    def is_in(self, data: bytes) -> bool:
+        """Whether the value is in there, as a word of its own."""
 
     def events_of(self, pack: Pack, seen: Sequence[bytes]) -> set[int]:
         """Indexes of what is the subject's and not erased yet; seen: the lines of the pack's view.
@@ -39,10 +48,6 @@ class Subject:
             if index not in pack.tombstones
             and (self._stated(fields, share) or self._found(read, sent, share.context, line))
         }
-
-    def is_in(self, data: bytes) -> bool:
-        """Whether the value is in there, as a word of its own."""
-        return self._word.search(data) is not None
 
     def _stated(self, fields: Fields | str, share: Share) -> bool:
         if isinstance(fields, str) or self.field not in FIELDS:
@@ -62,11 +67,59 @@ class Subject:
     def _is(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             return False
-        return str(value) == self.value
+        return self.has(str(value))
+
+
+@dataclass(frozen=True)
+class Subject(Whose):
+    """By the value itself."""
+
+    field: str
+    value: str
+
+    def has(self, text: str) -> bool:
+        return text == self.value
+
+    def is_in(self, data: bytes) -> bool:
+        return self._word.search(data) is not None
 
     @cached_property
     def _word(self) -> re.Pattern[bytes]:
         return re.compile(rb"(?<![\w-])" + re.escape(self.value.encode()) + rb"(?![\w-])")
+
+
+@dataclass(frozen=True)
+class Sealed(Whose):
+    """By a digest of the value, which is kept where the value may not be."""
+
+    field: str
+    salt: str
+    value_bytes: int
+    value_sha256: str
+
+    @classmethod
+    def of(cls, subject: Subject, salt: str) -> "Sealed":
+        value = subject.value.encode()
+        return cls(subject.field, salt, len(value), _digest(salt, value))
+
+    def has(self, text: str) -> bool:
+        return self._is_it(text.encode("utf-8", "surrogatepass"))
+
+    def is_in(self, data: bytes) -> bool:
+        places = range(len(data) - self.value_bytes + 1)
+        return any(
+            self._is_it(data[at : at + self.value_bytes])
+            for at in places
+            if not WORD.fullmatch(data[max(0, at - 1) : at])
+            and not WORD.match(data, at + self.value_bytes)
+        )
+
+    def _is_it(self, value: bytes) -> bool:
+        return len(value) == self.value_bytes and _digest(self.salt, value) == self.value_sha256
+
+
+def _digest(salt: str, value: bytes) -> str:
+    return hashlib.sha256(salt.encode() + b"\n" + value).hexdigest()
 
 
 def _made(line: bytes) -> list[Any]:

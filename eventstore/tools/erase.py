@@ -11,6 +11,7 @@ from eventstore import engines
 from eventstore.errors import EventStoreError
 from eventstore.ports import EventStore
 from eventstore.processing.erase import Looked, Request, Waits, certificate, erase, search
+from eventstore.processing.standing import order_of
 from eventstore.processing.subject import Subject
 from eventstore.settings import Settings
 from eventstore.tools.tool import Tool, print_json
@@ -57,8 +58,10 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
 def _certified(
     store: EventStore, request: Request, now_ms: int, looked: Looked, waits: Waits
 ) -> dict[str, Any]:
+    order = order_of(request, now_ms)
+    store.put_order(order)  # before it is searched: what is not found yet finds this
     packs = list(erase(store, request, now_ms, looked))
-    return certificate(request, now_ms, looked, waits, packs)
+    return certificate(request, order, looked, waits, packs)
 
 
 def _planned(
@@ -96,6 +99,11 @@ def _lines(said: dict[str, Any]) -> list[str]:
         )
     else:
         lines.append(f"complete for what was acknowledged before {said['complete_before']}")
+    if "stands_until" in said:
+        lines.append(
+            f"it stands until {said['stands_until']}: what was acknowledged before {said['at']} and"
+            " still waits anywhere is erased when it is stored"
+        )
     lines += [f"can't be read, so not looked into: pack {one}" for one in said["unread"]]
     lines += [
         f"the value is in dictionary {one}, which packs need: train another, use that from now on"

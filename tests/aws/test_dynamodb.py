@@ -225,7 +225,7 @@ def test_what_packs_add_to_a_window_is_one_item_a_put_and_the_later_counts(
     packs = [enriched([A, A]) for _ in range(30)]
     store = opened()
     with monkeypatch.context() as patched:
-        patched.setattr(store, "_add", lambda _: None)
+        patched.setattr(store._heads, "add", lambda _: None)
         store.put(packs)
     store.put([replace(pack, times_seen=[1, 0]) for pack in packs[:20]])
     partials = store.partials(600)

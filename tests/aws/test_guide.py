@@ -59,6 +59,8 @@ def test_the_guide_leads_from_nothing_to_an_environment_and_back(
     assert {one["action"] for one in said["apply"]["changes"]} == {"keep"}  # of the second
     assert len(said["join"]["joined"]) == 2 + 2 + 1
     assert len(said["bill"]["generations"]) == 0  # these machines are moto's
+    assert sum(one["machines"] for one in said["bill"]["machines"]) == 2 + 2 + 1
+    assert {one["what"] for one in said["bill"]["kept"]} == {"table events", "bucket store"}
     assert {one["kind"] for one in said["destroy"]["deleted"]} == {
         *("queue", "table", "bucket", "template", "group", "alarm")
     }

@@ -15,6 +15,7 @@ from uuid import UUID
 import pytest
 
 from eventstore.backends.aws import key_log
+from eventstore.backends.aws.begun import Begun
 from eventstore.backends.aws.create import create_table
 from eventstore.backends.aws.key_log import KEYS_A_LOG, LOGS_MAX, KeyLog, logs_for
 from eventstore.backends.aws.place import Place
@@ -53,7 +54,7 @@ def opened(table: Table, monkeypatch: pytest.MonkeyPatch) -> Opened:
     """A processor's view of the logs; a span that follows one of eight keys is divided."""
     monkeypatch.setattr(key_log, "KEYS_A_LOG", 1)
     numbers = itertools.count(1)
-    placing = Placing(None, "items", lambda _: False)
+    placing = Placing(None, "items", Begun(table), lambda _: False)
     return lambda: KeyLog(table, Retries(60, random=Random(next(numbers))), placing)
 
 

@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import pytest
 import yaml
 
 from artifacts.trust import new_signing_key
-from cli.aws import node_map
+from cli.aws import fixed, node_map
 from cli.aws.account import Account
 from cli.aws.drain import Leaver, leavers, let_go
 from cli.aws.environment_file import load_environment
@@ -24,6 +26,7 @@ from cli.aws.user_data import user_data
 from cli.fleet import Fleet, FleetError
 from cli.salt_client import Return
 from cli.tokens import redeem
+from scaling.prices import load
 from tests.aws.shop import POLICIES, REGION, Shop, client
 
 
@@ -75,7 +78,7 @@ def test_new_machines_are_put_on_the_map_and_given_a_token_each_once(
 ):
     fleet = a_fleet(tmp_path)
     before = fleet.config.nodes.read_text()
-    shop.write(queues={}, tables={}, buckets={}, **nodes)
+    shop.write(queues={}, **nodes)
     shop.apply()
     actions.clear()
     code, said = shop.evctl("join", "--yes", fleet=fleet.path)
@@ -98,11 +101,51 @@ def test_new_machines_are_put_on_the_map_and_given_a_token_each_once(
         assert not redeem(tmp_path / "tokens", "collector-i-other", found["Value"])
     assert shop.evctl("join", "--yes", fleet=fleet.path)[1]["joined"] == []
     leavers(Account(REGION), fleet, load_environment("test", shop.file))
+    _check_what_it_costs(shop)
     policy = json.loads((POLICIES / "master.json").read_text())
     assert actions | {"autoscaling:CompleteLifecycleAction"} == {
         action for one in policy["Statement"] for action in one["Action"]
     }
-    shop.evctl("destroy", "--yes", "--with-data", shop.name("collector"))
+    held = ("--with-data", shop.name("collector"), "--with-data", shop.name("store"))
+    shop.evctl("destroy", "--yes", *held)
+
+
+def _check_what_it_costs(shop: Shop) -> None:
+    """`evctl aws bill --env` asks these, on the master."""
+    env, account, prices = load_environment("test", shop.file), Account(REGION), load()
+    (one,) = fixed.machines(account, env, prices, time.time(), 3600)
+    assert (one.role, one.instance, one.machines) == ("collector", "c7g.large", 2)
+    assert 0 < one.hours < 2
+    assert one.usd == pytest.approx(one.hours * 0.0725)
+    client("s3").put_object(Bucket=shop.name("store"), Key="a/b", Body=b"x" * 1000)
+    kept = {one.what: one for one in fixed.kept(account, env, prices)}
+    assert kept.keys() == {"table events", "bucket store"}
+    assert kept["bucket store"].bytes == 1000
+    assert kept["bucket store"].usd_per_month == pytest.approx(1e-6 * 0.023)
+
+
+def test_hours_of_machines_that_come_and_go():
+    def machine(began_s: int, state: str, reason: str = "") -> dict[str, Any]:
+        return {
+            "InstanceType": "c7g.medium",
+            "LaunchTime": datetime.fromtimestamp(began_s, UTC),
+            "State": {"Name": state},
+            "StateTransitionReason": reason,
+            "Tags": [{"Key": "evctl-role", "Value": "processor"}],
+        }
+
+    now_s = 1_795_737_600  # 2026-11-27, at midnight
+    there = [
+        machine(now_s - 86_400, "running"),
+        machine(now_s - 1800, "shutting-down"),
+        machine(now_s - 7200, "terminated", "User initiated (2026-11-26 23:15:00 GMT)"),
+        machine(now_s - 86_400, "terminated", "User initiated (2026-11-26 22:15:00 GMT)"),
+        machine(now_s - 600, "terminated", "nobody knows"),
+    ]
+    (one,) = fixed.hours_of(there, load(), now_s, 3600)
+    assert (one.machines, one.hours) == (3, 1 + 0.5 + 0.25)
+    (one,) = fixed.hours_of([{**there[0], "InstanceType": "x9.huge"}], load(), now_s, 3600)
+    assert one.usd is None
 
 
 @pytest.mark.parametrize("command", ["join", "drain"])

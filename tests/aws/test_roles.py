@@ -15,12 +15,18 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from cli.aws.bill import bill_of
 from eventstore import settings
-from eventstore.engines import open_queue
+from eventstore.backends.aws.begun import Begun
+from eventstore.backends.aws.place import Place
+from eventstore.backends.aws.retries import Retries
+from eventstore.backends.aws.table import Table
+from eventstore.ended import Ended
+from eventstore.engines import open_queue, open_segments
 from eventstore.event import new_pack_id
 from eventstore.ports import Packed
 from eventstore.query.read import open_reader
@@ -28,6 +34,7 @@ from eventstore.tools.dispatch import run_tool
 from scaling.prices import load
 from tests.aws.conftest import REGION
 from tests.aws.proxy import Proxy, proxied
+from tests.contracts.test_event_store import A, enriched
 from tests.eventstore.conftest import Node, _post, _until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -61,8 +68,9 @@ def urls(sqs: str, dynamodb: str, s3: str, new_name: Callable[[str], str], tmp_p
 
 
 @pytest.fixture
-def node() -> Iterator[Node]:
+def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
     root = Path(tempfile.mkdtemp(prefix="ev-"))
+    monkeypatch.setenv("STATE_DIRECTORY", str(root / "state"))
     node = Node(root)
     try:
         yield node
@@ -96,6 +104,7 @@ def test_events_go_all_the_way_and_each_role_does_what_its_policy_says(
     services = {"sqs": sqs, "dynamodb": dynamodb, "s3": s3}
     direct = urls(services)
     seen: dict[str, list[Proxy]] = {}
+    left = _left_behind(direct)
     with contextlib.ExitStack() as stack:
         for role in ("collector", "processor", "postprocessor"):
             proxies = {
@@ -105,6 +114,7 @@ def test_events_go_all_the_way_and_each_role_does_what_its_policy_says(
             through = urls({service: one.endpoint for service, one in proxies.items()})
             node.settings = {
                 **through,
+                "spool": "none",
                 "commit_s": 60,
                 "lease_s": 60,
                 "attempts_max": 2,
@@ -116,14 +126,28 @@ def test_events_go_all_the_way_and_each_role_does_what_its_policy_says(
             }
             node.start(role)
         _all_the_way(node, direct)
+        _until(lambda: not left(), WAIT_S)
         _check_bill(node)
         for generation in node.generations:
             generation.terminate()
         assert [one.wait(WAIT_S) for one in node.generations] == [0, 0, 0]
+        _check_bill_of_the_ended(node)
         for role, through in seen.items():
             actions, objects = policy(role)
             assert set().union(*(one.actions for one in through)) == actions, role
             assert set().union(*(one.objects for one in through)) == objects, role
+
+
+def _left_behind(direct: dict[str, str]) -> Callable[[], list[str]]:
+    """A segment that a processor has begun hours ago, and died; which of its objects are there."""
+    segments = open_segments(settings.from_dict(direct))
+    name = UUID(int=new_pack_id().int - (3 * 3_600_000 << 80)).hex
+    table = Table(Place.of(direct["store"], "dynamodb"), Retries(60))
+    Begun(table).note(name)
+    table.close()
+    segments.write(name, [enriched([A])], {})
+    assert len(segments.bucket.keys(name)) == 2
+    return lambda: segments.bucket.keys(name)
 
 
 def _all_the_way(node: Node, direct: dict[str, str]) -> None:
@@ -174,6 +198,15 @@ def _check_bill(node: Node) -> None:
     assert all(line.amount > 0 for line in made.lines)
     assert set(made.by_role) == {"collector", "processor", "postprocessor"}
     assert all(usd > 0 for usd in made.by_role.values())
+    assert made.events == 10 + 10 + 20 + 1
+
+
+def _check_bill_of_the_ended(node: Node) -> None:
+    """As those tell that come after them."""
+    left = "\n".join(Ended(node.root / "state" / "ended").lines())
+    made = bill_of({"node-1": {"r": left}}, time.time(), 3600, load())
+    assert made.ended == 3
+    assert all(line.amount > 0 for line in made.lines)
     assert made.events == 10 + 10 + 20 + 1
 
 

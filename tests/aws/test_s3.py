@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from random import Random
 from typing import Any
 
+import boto3
 import pytest
 from botocore.config import Config
 
+from cli.lab.engines import servers
+from eventstore.backends.aws import calls
 from eventstore.backends.aws.aggregates import S3Aggregates
 from eventstore.backends.aws.bucket import Bucket
 from eventstore.backends.aws.calls import Calls, session
@@ -20,6 +24,7 @@ from eventstore.errors import EngineUnavailable, SettingsError
 from tests.aws.conftest import REGION
 from tests.aws.proxy import proxied
 from tests.contracts.test_aggregates import FIRST, AggregatesContract, OpenAggregates, nth
+from tests.serving import serving
 
 
 def retries() -> Retries:
@@ -58,6 +63,33 @@ class TestS3Aggregates(AggregatesContract):
             opened().publish(nth(number), f"table {number}".encode())
             opened().publish(nth(number), b"too late")
         assert len(Bucket(place, retries()).keys("")) == 6
+
+
+@pytest.fixture(scope="module")
+def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patched.setenv(name, "test")
+        server = partial(servers.versitygw, region=REGION)
+        with serving(server, tmp_path_factory.mktemp("versitygw")) as endpoint:
+            yield endpoint
+
+
+class TestOnVersitygw(TestS3Aggregates):
+    @pytest.fixture
+    def place(self, versitygw: str, new_name: Callable[[str], str]) -> Place:
+        url = f"s3://{new_name('windows')}/shop?region={REGION}&endpoint={versitygw}"
+        place = Place.of(url, "s3")
+        where = {"LocationConstraint": REGION}  # create_bucket sets a lifecycle: it has none
+        client(place).create_bucket(Bucket=place.name, CreateBucketConfiguration=where)
+        return place
+
+    def test_a_wrong_secret_is_refused(self, place: Place, monkeypatch: pytest.MonkeyPatch):
+        """The other S3 server never looks at it."""
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
+        monkeypatch.setattr(calls, "session", boto3.session.Session)
+        with pytest.raises(EngineUnavailable, match="SignatureDoesNotMatch"):
+            Bucket(place, retries())
 
 
 LARGE = Random(1).randbytes(2 * PART_BYTES + 100)

@@ -16,6 +16,7 @@ import pytest
 
 from eventstore.backends.aws import placing
 from eventstore.backends.aws import segments as segments_module
+from eventstore.backends.aws.begun import Begun
 from eventstore.backends.aws.bucket import Bucket
 from eventstore.backends.aws.create import create_bucket, create_table
 from eventstore.backends.aws.place import Place
@@ -26,7 +27,7 @@ from eventstore.backends.aws.sweep import Sweep
 from eventstore.backends.aws.table import Table
 from eventstore.errors import EngineUnavailable
 from eventstore.event import new_pack_id
-from eventstore.ports import DeadLetter, Enriched, Rewritten, Stage, Way
+from eventstore.ports import DeadLetter, Enriched, Rewritten, Stage, Tidied, Way
 from eventstore.tools.dispatch import run_tool
 from tests.aws.conftest import REGION
 from tests.aws.cut_short import cut_short
@@ -184,7 +185,7 @@ def test_of_two_that_put_a_pack_the_first_stays_in_force(
     """The second has looked before the first had written its item."""
     (pack,) = large_packs(1)
     first, second = opened(), opened()
-    monkeypatch.setattr(second, "_heads", lambda _: {})
+    monkeypatch.setattr(second._heads, "there", lambda _: {})
     first.put([pack])
     files = bucket.keys("")
     before = list(first.packs())
@@ -275,6 +276,42 @@ def test_without_the_bucket_nothing_pretends_to_be_empty(opened: OpenSegments):
         list(opened(segments=None).packs())
 
 
+def test_what_writers_have_left_goes_by_itself_in_turns(
+    opened: OpenSegments, place: Place, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+):
+    """All that walking through all segments would find, and nothing that is young."""
+    packs = large_packs(3)
+    store = opened()
+    for number in range(20):
+        with cut_short(store, number), contextlib.suppress(EngineUnavailable):
+            store.put(packs)
+            break
+    second = opened()
+    monkeypatch.setattr(second._heads, "there", lambda _: {})
+    second.put([*packs[:1], *large_packs(1, "c")])
+    before = list(opened().packs())
+    left = found_by_sweep(place, bucket, in_hours=2)
+    assert len(left) > number
+    hour_s, now_s = 3600, time.time()
+    assert opened().tidy(now_s + 1.5 * hour_s).looked_at == 0  # all are young
+    now_s += 3 * hour_s
+    assert opened().tidy(now_s).looked_at == 8
+    assert opened().tidy(now_s) == Tidied()  # it was somebody's turn
+    done = [opened().tidy(now_s + 700 * turn) for turn in (1, 2, 3)]
+    assert 0 < sum(one.looked_at for one in done) <= number
+    assert sum(one.overwritten for one in done) >= 2  # what the second has of the first's
+    assert done[-1] == Tidied()
+    assert found_by_sweep(place, bucket, in_hours=4) == []
+    assert list(opened().packs()) == before
+
+
+def test_of_what_was_stored_whole_nothing_is_looked_at(opened: OpenSegments):
+    store = opened()
+    store.put(large_packs(3))
+    store.put(large_packs(3, "c"))
+    assert store.tidy(time.time() + 10_000) == Tidied()
+
+
 def test_the_tool_says_what_it_would_delete(
     opened: OpenSegments,
     place: Place,
@@ -362,7 +399,8 @@ def found_by_sweep(
     place: Place, bucket: Bucket, *, in_hours: int = 0, take: bool = False
 ) -> list[str]:
     """Of what is older than an hour then."""
-    sweep = Sweep(Table(place, retries()), Segments(bucket))
+    table = Table(place, retries())
+    sweep = Sweep(table, Segments(bucket), Begun(table))
     then_s = time.time() + in_hours * 3600
     found = list(sweep.orphans(now_s=then_s, older_than_s=3600, since_s=86_400))
     for one in found if take else ():

@@ -15,9 +15,9 @@ from eventstore.backends.aws.create import create_bucket, create_queue
 from eventstore.backends.aws.place import Place
 from eventstore.backends.aws.queue import SqsQueue
 from eventstore.backends.aws.retries import Retries
-from eventstore.errors import EngineUnavailable
+from eventstore.errors import EngineUnavailable, QueueFull
 from eventstore.event import new_pack_id
-from eventstore.ports import Packed
+from eventstore.ports import Depth, Packed
 from tests.aws.conftest import REGION
 from tests.contracts.test_queue import OpenQueue, QueueContract, pack_of
 
@@ -118,6 +118,32 @@ def test_nothing_is_claimed_near_the_cap_of_what_may_be_leased_and_that_is_said(
     queue.ack(leases)
     now_s *= 2.5
     assert len(queue.claim(10, 60)) == 1
+    queue.close()
+
+
+def test_how_much_waits_is_counted_seldom_where_there_is_room_and_always_before_a_refusal(
+    opened: OpenSqs, place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    counted: list[float] = []
+    depth, now_s = SqsQueue.depth, 0.0
+
+    def noted(queue: SqsQueue) -> Depth:
+        counted.append(now_s)
+        return depth(queue)
+
+    monkeypatch.setattr(SqsQueue, "depth", noted)
+    queue = SqsQueue(place, packs_max=1000, retries=retries(), clock=lambda: now_s)
+    for at_s in (0.0, 2.0, 9.0, 11.0):  # a pack each: little of the room
+        now_s = at_s
+        queue.put([pack_of(b"body")])
+    assert counted == [0.0, 11.0]
+    queue.put([pack_of(b"body")] * 20)  # a hundredth of the room is taken
+    now_s = 13.0
+    queue.put([pack_of(b"body")])
+    assert counted == [0.0, 11.0, 13.0]
+    with pytest.raises(QueueFull):
+        queue.put([pack_of(b"body")] * 980)
+    assert counted == [0.0, 11.0, 13.0, 13.0]
     queue.close()
 
 

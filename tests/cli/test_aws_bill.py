@@ -73,6 +73,34 @@ def test_an_older_generation_is_taken_by_its_average():
     assert (made.averaged, len(made.generations)) == (1, 2)
 
 
+def test_generations_that_have_ended_count_for_their_part():
+    """The others on their node tell of them, each of the same."""
+
+    def left(release: str, since_s: float, until_s: float, requests: int) -> list[str]:
+        labels = f'release="{release}",since="{since_s}",until="{until_s}"'
+        return [
+            f'ev_ended_total{{counter="ev_aws_sqs_requests_total",{labels}}} {requests}',
+            f'ev_ended_total{{counter="ev_events_acked_total",{labels}}} {requests * 10}',
+        ]
+
+    lines = [
+        *left("1", NOW_S - 3 * HOUR_S, NOW_S - 2 * HOUR_S, 7),  # not in this hour
+        *left("2", NOW_S - 2 * HOUR_S, NOW_S - HOUR_S / 2, 3000),  # a third of it is
+        *left("3", NOW_S - HOUR_S / 2, NOW_S - 60, 50),
+    ]
+    pages = {
+        "collector-01": {
+            release: page("collector", age_s, 'ev_aws_sqs_requests_total{operation="x"} 5', *lines)
+            for release, age_s in (("4", 60), ("5", 30))
+        }
+    }
+    made = bill_of(pages, NOW_S, HOUR_S, load())
+    assert made.lines[0].amount == pytest.approx(5 + 5 + 1000 + 50)
+    assert made.events == pytest.approx(10_500)
+    assert (made.ended, made.averaged) == (2, 1)
+    assert [one.release for one in made.generations] == ["4", "5", "2", "3"]
+
+
 def test_nobody_has_counted_anything():
     made = bill_of({"a": {"r": "nothing\n"}, "b": {}}, NOW_S, HOUR_S, load())
     assert (made.usd, made.events, made.usd_per_billion_events) == (0, 0, None)

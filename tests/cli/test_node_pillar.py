@@ -77,6 +77,22 @@ def test_a_rollout_at_work_on_the_node_is_named(world, tokens_of):
     assert _pillar(world, tokens_of, "web-01")["rollout"] is None
 
 
+def test_a_node_that_joins_in_the_middle_of_a_rollout_starts_with_what_its_channel_names(
+    world, tokens_of
+):
+    """As the autoscaler brings one: the rollout's nodes were frozen when it was planned."""
+    release = _publish(world)
+    documents = Fleet.load(world.fleet).documents()
+    documents.create(lambda rollout_id: document_of({"web-01": "web"}, rollout_id=rollout_id))
+    documents.lock(["web-01"], "R000001", time.time(), 60)
+    nodes = yaml.safe_load((world.root / "nodes.yaml").read_text())
+    (world.root / "nodes.yaml").write_text(yaml.safe_dump({**nodes, "web-09": {"role": "web"}}))
+    tokens_of["web-09"] = tokens.issue(world.root / "tokens", "web-09")
+    pillar = _pillar(world, tokens_of, "web-09")
+    assert (pillar["role"], pillar["release"], pillar["rollout"]) == ("web", release, None)
+    assert _pillar(world, tokens_of, "web-01")["rollout"] == "R000001"
+
+
 def test_what_may_not_be_pruned_is_what_is_wanted_and_what_a_rollout_at_work_names(
     world, tokens_of
 ):

@@ -1,6 +1,7 @@
 """The contract of the port EventStore. An engine inherits it and says how it is opened."""
 
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from eventstore.ports import (
     DeadLetter,
     Enriched,
     EventStore,
+    Order,
     Rewritten,
     Stage,
     Trained,
@@ -365,6 +367,20 @@ class EventStoreContract:
         assert [one.note for one in noted.way.stages] == ["no"]
         looked = store.ledger(0, recount=True)
         assert by_fate(looked.entries) == by_fate(looked.found) == {DEAD: tally(pack_id, 3)}
+
+    def test_erasures_stand_until_they_are_over(self, opened: OpenStore):
+        store = opened()
+        assert store.orders(0) == []
+        now_ms = time.time_ns() // 1_000_000
+        first = Order("a" * 32, "user", 4, "0" * 64, now_ms, now_ms + 5_000_000)
+        second = Order("b" * 32, "a.key", 9, "1" * 64, now_ms, now_ms + 9_000_000)
+        store.put_order(second)
+        store.put_order(replace(first, value_bytes=3))
+        store.put_order(first)
+        assert opened().orders(now_ms) == [first, second]
+        assert opened().orders(first.until_ms) == [second]
+        store.put_order(replace(second, at_ms=second.until_ms, until_ms=second.until_ms + 1))
+        assert [one.certificate for one in opened().orders(second.until_ms)] == ["b" * 32]
 
     def test_dictionaries_are_kept_and_never_change(self, opened: OpenStore):
         store = opened()

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -40,16 +41,28 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="not run: needs root")
 @pytest.fixture(scope="session")
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serving(servers.s3, tmp_path_factory.mktemp("s3server")) as endpoint:
-        boto3.client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name="eu-west-1",
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        ).create_bucket(
-            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
-        )
-        yield endpoint
+        yield with_a_bucket(endpoint)
+
+
+@pytest.fixture(scope="session")
+def versitygw_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in CREDENTIALS.items():
+            patched.setenv(name, value)
+        server = partial(servers.versitygw, region="eu-west-1")
+        with serving(server, tmp_path_factory.mktemp("versitygw")) as endpoint:
+            yield with_a_bucket(endpoint)
+
+
+def with_a_bucket(endpoint: str) -> str:
+    boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="eu-west-1",
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+    ).create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    return endpoint
 
 
 @pytest.fixture
@@ -59,13 +72,13 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", "s3", "versitygw"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty store of each engine."""
     if request.param == "folder":
         (tmp_path / "a store").mkdir()
         return f"file://{tmp_path}/a%20store"
-    endpoint = request.getfixturevalue("s3_endpoint")
+    endpoint = request.getfixturevalue(f"{request.param}_endpoint")
     request.getfixturevalue("credentials")
     return f"s3://{BUCKET}/{secrets.token_hex(4)}/b?endpoint={endpoint}&region=eu-west-1"
 

@@ -93,6 +93,8 @@ def test_an_honest_run_passes(taken: Taken, capsys: pytest.CaptureFixture[str]) 
     assert found.good
     assert found.acked == found.stored == acked > 400
     assert found.windows > 0
+    assert found.kept.packs > 0
+    assert found.kept.in_segments == found.kept.with_dictionary == 0
     assert main(["--ledger", str(taken.ledger), "--settings", str(taken.file), "--wait", "5"]) == 0
     assert json.loads(capsys.readouterr().out)["good"] is True
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from demo.kept import Kept
 from demo.receipt import (
     Aggregates,
+    Billed,
     Events,
     Node,
     Receipt,
@@ -39,6 +41,13 @@ GOOD = Receipt(
 )
 
 
+ON_AWS: dict[str, Any] = {
+    "engine": "aws",
+    "kept": Kept(9, 2, 8, 3),
+    "billed": Billed(0.1, 9.0, 20, 15),
+}
+
+
 def test_its_json_has_the_promised_shape(tmp_path: Path) -> None:
     write(tmp_path / "build/receipt.json", GOOD)
     document = json.loads((tmp_path / "build/receipt.json").read_text())
@@ -51,6 +60,8 @@ def test_its_json_has_the_promised_shape(tmp_path: Path) -> None:
     assert document["aggregates"] == {"windows": 5, "mismatches": 0}
     assert document["speed"]["swap_s"] == {"p50": 0.5, "max": 0.8}
     assert from_json(document) == GOOD
+    write(tmp_path / "aws.json", on_aws := dataclasses.replace(GOOD, **ON_AWS))
+    assert from_json(json.loads((tmp_path / "aws.json").read_text())) == on_aws
 
 
 def test_a_good_one_has_nothing_against_it() -> None:
@@ -69,6 +80,9 @@ def test_a_good_one_has_nothing_against_it() -> None:
         ({"aggregates": Aggregates(0, 0)}, "no window was published"),
         ({"requests": Requests(49_999, 0, 1, 1, 1)}, "only 49,999 requests"),
         ({"rollouts": GOOD.rollouts[:2]}, "only 10 swaps"),
+        (ON_AWS | {"kept": Kept(9, 0, 0, 9)}, "no pack was read from a segment"),
+        (ON_AWS | {"kept": Kept(9, 2, 9, 0)}, "no pack was read with a dictionary"),
+        (ON_AWS | {"billed": Billed(0.1, 9, 5, 0)}, "nothing of generations that have ended"),
     ],
 )
 def test_each_thing_that_is_wrong_is_said(change: dict[str, Any], reason: str) -> None:

@@ -288,7 +288,7 @@ def test_the_process_decides_on_real_nodes_and_lets_go_when_it_is_swapped(
     }
     assert "ev_desired_processor_nodes 2" in one.ask("/metrics")[1]
     other = node.start("autoscaler")
-    assert other.ask("/readyz")[1].startswith("ready\nstands by")
+    _until(lambda: other.ask("/readyz")[1].startswith("ready\nstands by"), 60)
     one.terminate()
     assert one.wait() == 0
     _until(lambda: json.loads(other.ask("/desired")[1])["decides"], 60)

@@ -163,7 +163,7 @@ def test_a_whole_pack_goes_back_to_the_queue_and_its_letter_with_it(
         raise PackCorrupt("planted")
 
     with monkeypatch.context() as patched:
-        patched.setattr(processor_module, "enrich", broken)
+        patched.setattr(processor_module, "transformed", broken)
         pack = at.put(EVENTS)
         at.process()
     (group,) = tool("dead", "ls")[1]

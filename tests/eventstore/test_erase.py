@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -20,12 +22,14 @@ from eventstore.event import EventId, new_pack_id
 from eventstore.packing import Share
 from eventstore.ports import ERASED, DeadLetter, Depth, Packed, Stored, Way
 from eventstore.processing import erase as erase_module
+from eventstore.processing import processor as processor_module
 from eventstore.processing import sidecar, view
 from eventstore.processing.columns import Hashes
 from eventstore.processing.erase import Looked, Request, Waits, erase
 from eventstore.processing.erasing import held, rewritten
 from eventstore.processing.processor import Processor
-from eventstore.processing.subject import Subject
+from eventstore.processing.standing import CLOCKS_MS
+from eventstore.processing.subject import Sealed, Subject
 from eventstore.query.ledger import read_ledger
 from eventstore.query.read import Reader, events_of
 from eventstore.settings import Settings
@@ -188,16 +192,66 @@ def test_the_same_request_again_certifies_the_same_and_what_has_come_since(at: E
     _, again = tool(*ASKED, "--yes")
     assert again["packs"] == first["packs"]
     assert again["waiting_packs"] == 1
-    assert again["complete_before"] < again["at"]
-    at.process()
+    assert again["complete_before"] < again["at"] < again["stands_until"]
+    at.process()  # which follows what stands
+    assert b"u-17" not in at.everything().replace(b"u-171", b"")
     _, plan = tool(*ASKED)
-    assert (plan["packs_to_change"], plan["events_to_erase"]) == (1, 1)
+    assert (plan["packs_to_change"], plan["events_to_erase"]) == (0, 0)
     _, last = tool(*ASKED, "--yes")
     assert (last["waiting_packs"], last["complete_before"]) == (0, last["at"])
     assert {one["pack"] for one in last["packs"]} == {
         *(one["pack"] for one in first["packs"]),
         str(late.pack_id),
     }
+
+
+def test_what_comes_to_the_store_after_an_erasure_is_erased_before_it_is_acknowledged(
+    at: Engines, tool: Tool, monkeypatch: pytest.MonkeyPatch
+):
+    """Also what can't be read, and what a processor could not end at first; not what was accepted
+    later than the erasure."""
+    tool(*ASKED, "--yes")
+    shares = [Share(1, NOW_MS), Share(2, NOW_MS)]
+    mine = at.put(packed(shares, [OTHERS, THEIRS, b'{"user":"u-17"']))
+    later_ms = (mine.pack_id.int >> 80) + CLOCKS_MS + 60_000
+    body = packing.unpack(packed([Share(1, NOW_MS)], [THEIRS.replace(b'"a"', b'"l"')]).body)
+    later_id = UUID(int=later_ms << 80 | new_pack_id().int & (1 << 80) - 1)
+    later = packing.repack(dataclasses.replace(body, id=later_id))
+    at.put(Packed(later_id, later, "/e", 1))
+    quick = dataclasses.replace(at.settings, attempts_max=1000, lease_s=0.1)
+    processor = Processor(at.queue, at.store, quick)
+    with monkeypatch.context() as patched:
+        patched.setattr(at.store, "erase", lambda _: unavailable())
+        with pytest.raises(EngineUnavailable, match="planted"):
+            processor.step()
+    assert at.queue.depth().packs == 2
+    until_s = time.monotonic() + 60
+    while at.queue.depth().packs:
+        assert time.monotonic() < until_s
+        processor.step()
+    assert processor.erased.value() == 1
+    assert b"u-17" not in at.everything().replace(THEIRS.replace(b'"a"', b'"l"'), b"")
+    assert len(list(at.reader.events())) == 2  # the others', and the later one
+    assert at.faults() == []
+    code, said = tool(*ASKED)
+    assert (code, said["events_to_erase"]) == (0, 1)
+
+
+def test_a_pack_that_dies_after_an_erasure_is_erased_too(
+    at: Engines, tool: Tool, monkeypatch: pytest.MonkeyPatch
+):
+    tool(*ASKED, "--yes")
+    at.put(packed([Share(2, NOW_MS)], [OTHERS, THEIRS]))
+    monkeypatch.setattr(processor_module, "enrich", lambda *_: 1 // 0)
+    at.process(attempts_max=1)
+    (letter,) = at.store.dead_letters()
+    assert (letter.index, letter.stage) == (None, ERASED)
+    assert b"u-17" not in at.everything()
+    assert at.faults() == []
+
+
+def unavailable() -> None:
+    raise EngineUnavailable("planted")
 
 
 def test_two_subjects_of_one_pack_have_a_certificate_each(at: Engines, tool: Tool):
@@ -317,6 +371,7 @@ def test_what_people_read_says_how_far_it_goes(at: Engines, capsys: pytest.Captu
     out = capsys.readouterr().out
     assert "5 events of 3 packs are erased" in out
     assert "1 packs wait in the queue; ask again" in out
+    assert "it stands until 20" in out
 
 
 @pytest.mark.parametrize(
@@ -339,7 +394,10 @@ def test_what_people_read_says_how_far_it_goes(at: Engines, capsys: pytest.Captu
 )
 def test_whose_an_event_is(field: str, value: str, event: bytes, theirs: bool):
     pack = packing.unpack(packed([Share(1, NOW_MS, address="192.0.2.1")], [event]).body)
-    assert Subject(field, value).events_of(pack, [b""]) == ({0} if theirs else set())
+    subject = Subject(field, value)
+    assert subject.events_of(pack, [b""]) == ({0} if theirs else set())
+    sealed = Sealed.of(subject, "salt")
+    assert sealed.events_of(pack, [b""]) == subject.events_of(pack, [b""])
 
 
 def test_what_a_transform_has_made_of_an_event_is_its_subjects():

@@ -97,6 +97,29 @@ def test_full_segments_become_sorted_chunks(
     assert not any(claim(fresh, connection, [(8, n) for n in range(300)]))
 
 
+def test_a_few_of_a_span_that_is_not_hot_are_looked_up(connection: sqlite3.Connection):
+    index = KeyIndex(segment_keys=100)
+    for first in range(0, 300, 20):
+        claim(index, connection, [(7, n) for n in range(first, first + 20)])
+    fresh = KeyIndex(segment_keys=100)
+    assert claim(fresh, connection, [(7, 0), (7, 299), (7, 300)]) == [True, True, False]
+    assert claim(fresh, connection, [(7, 300), (7, 301)]) == [True, False]
+    assert not fresh._spans
+    assert all(claim(fresh, connection, [(7, n) for n in range(301)]))
+    assert fresh._spans
+
+
+def test_a_closed_segment_takes_no_more_than_it_must(connection: sqlite3.Connection):
+    index = KeyIndex(segment_keys=4096)
+    for first in range(0, 3 * 4096, 1024):
+        claim(index, connection, [(7, n) for n in range(first, first + 1024)])
+    fresh = KeyIndex(segment_keys=4096)  # this one hasn't seen the runs
+    assert all(claim(fresh, connection, [(7, n) for n in range(3 * 4096)]))
+    for one in (index, fresh):
+        closed = [segment.bytes for segment in one._spans[7].values() if segment.closed]
+        assert closed == [2 * 4096] * 2
+
+
 def test_a_filter_suspects_few():
     chance = np.random.default_rng(3)
     there, others = chance.integers(-(2**63), 2**63 - 1, (2, 200_000), dtype=np.int64)

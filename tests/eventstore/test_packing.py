@@ -44,6 +44,29 @@ def one_pack() -> bytes:
     )
 
 
+def test_what_was_packed_before_changes_nothing():
+    """Compressors are kept, one for each of a few dictionaries: each pack is what a new one makes
+    of it, and needs no other dictionary."""
+    body = b"\n".join(b'{"id":"%d","page":"/a/%d"}' % (n, n % 7) for n in range(300))
+    pack_id, shares = new_pack_id(), [packing.Share(300, 1)]
+    made = [
+        zstandard.train_dictionary(2000, [b"%d %s" % (seed, body[n:]) for n in range(0, 3000, 10)])
+        for seed in range(packing.COMPRESSORS_MAX + 1)
+    ]
+    packs: dict[int, bytes] = {}
+    for _ in range(2):
+        for dictionary in (None, *made):
+            packed = packing.pack(pack_id, TAGS, shares, [body], None, dictionary=dictionary)
+            dictionary_id = dictionary.dict_id() if dictionary else 0
+            assert packing.dictionary_of(packed) == dictionary_id
+            assert packs.setdefault(dictionary_id, packed) == packed
+            found = packing.unpack(
+                packed, Dictionaries({one.dict_id(): one.as_bytes() for one in made}.get)
+            )
+            assert found.block == body
+            one_pack()
+
+
 def test_every_damaged_byte_and_every_cut_is_noticed():
     good = one_pack()
     for position in range(len(good)):

@@ -19,7 +19,7 @@ from eventstore.event import new_pack_id
 from eventstore.ports import Depth, Enriched, EventStore, Packed, Queue
 from eventstore.processing import processor as processor_module
 from eventstore.processing import sidecar
-from eventstore.processing.enrich import Rules, enrich
+from eventstore.processing.enrich import Rules, enrich, transformed
 from eventstore.processing.identity import UNDATED, keys_of
 from eventstore.processing.processor import Processor
 from eventstore.query.ledger import read_ledger
@@ -156,11 +156,11 @@ def test_told_to_stop_it_hands_back_what_it_has_not_begun(
     queue.put([make_pack([b"{}"]) for _ in range(5)])
     processor = Processor(queue, store, settings)
 
-    def enrich_and_stop(*arguments: Any) -> Enriched:
+    def transform_and_stop(*arguments: Any) -> Enriched:
         processor.stop()
-        return enrich(*arguments)
+        return transformed(*arguments)
 
-    monkeypatch.setattr(processor_module, "enrich", enrich_and_stop)
+    monkeypatch.setattr(processor_module, "transformed", transform_and_stop)
     processor.run()
     assert (queue.depth().packs, queue.depth().leased) == (4, 0)
     assert {lease.attempts for lease in queue.claim(9, 60)} == {1}

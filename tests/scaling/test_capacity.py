@@ -56,10 +56,10 @@ def test_a_stream_consumes_what_its_packs_do():
     assert seen.sqs_requests == 3 * 400
     assert seen.pack_writes == 1
     assert seen.groups_per_s == pytest.approx(400 * seen.pack_bytes / (4 << 20))
-    assert seen.writes == pytest.approx(400 * 2 + seen.groups_per_s * 2)
+    assert seen.writes == pytest.approx(400 * 2 + seen.groups_per_s * 4)
     assert seen.window_writes == 400 + seen.groups_per_s
     assert seen.in_flight == 800
-    assert seen.puts == pytest.approx(2 * seen.groups_per_s + 2)
+    assert seen.puts == pytest.approx(2 * seen.groups_per_s + 1)
 
 
 def test_slow_traffic_is_stored_by_the_clock_and_never_more_often_than_it_comes():

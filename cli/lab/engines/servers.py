@@ -5,12 +5,14 @@ durable: what was acknowledged survives a kill -9; without it all is kept in mem
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cli.lab.engines import build
 from cli.lab.engines.fetch import jars_of, python_environment
 from cli.lab.errors import LabNotPossible
 
@@ -64,6 +66,31 @@ def s3(address: str, port: int, home: Path, *, durable: bool) -> Server:
     if durable:
         variables |= {"S3_PERSIST": "1", "S3_DATA_DIR": str(home / "objects")}
     return Server("the S3 server", (str(program),), port, variables)
+
+
+def versitygw(
+    address: str,
+    port: int,
+    home: Path,
+    *,
+    durable: bool,  # noqa: ARG001 -- it always is, on disk
+    region: str,
+) -> Server:
+    """S3 over a folder. It checks secrets: the credentials of this process."""
+    program = build.program()
+    if not program.exists():
+        raise LabNotPossible(
+            "versitygw is not here", why=f"{program} is missing", next_step="make versitygw"
+        )
+    keys = {
+        "ROOT_ACCESS_KEY": os.environ["AWS_ACCESS_KEY_ID"],
+        "ROOT_SECRET_KEY": os.environ["AWS_SECRET_ACCESS_KEY"],
+    }
+    objects = home / "objects"
+    objects.mkdir(exist_ok=True)
+    where = ("-p", f"{address}:{port}", "--region", region)
+    argv = (str(program), *where, "posix", str(objects))
+    return Server("versitygw", argv, port, keys)
 
 
 def environment(name: str) -> Path:

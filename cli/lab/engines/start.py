@@ -38,6 +38,7 @@ def settings_of(lab: Lab) -> dict[str, str]:
     return {
         "queue": url("sqs", "packs"),
         "store": url("dynamodb", "events"),
+        "segments": url("s3", "lab/segments"),
         "aggregates": url("s3", "lab/aggregates"),
         "claims": url("s3", "lab/claims"),
     }

@@ -18,6 +18,9 @@ from eventstore.errors import EngineUnavailable
 from eventstore.ports import Generation
 
 LOOKS_MAX = 10  # at a window whose manifests are pruned meanwhile
+# Generations beyond those that are kept, looked for by their numbers: listing them costs as much as
+# writing one. Of two, so that what a crash has left goes with the next.
+PRUNED_A_TIME = 2
 
 
 class S3Aggregates:
@@ -47,8 +50,9 @@ class S3Aggregates:
             if there is not None and there.file != generation.file:
                 self._bucket.delete(generation.file)
             return False
-        for old in self._manifests(generation.window_start_s)[: -self._kept]:
-            self._prune(old)
+        newest_gone = generation.generation - self._kept
+        for number in range(newest_gone, max(0, newest_gone - PRUNED_A_TIME), -1):
+            self._prune(manifest_key(generation.window_start_s, number))
         return True
 
     def windows(self) -> Iterator[Generation]:

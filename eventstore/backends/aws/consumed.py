@@ -2,7 +2,8 @@
 
 SQS bills each request by 64 KB of what it carries; the engine doesn't say it, so that is counted
 here. DynamoDB says its units itself, but for a write whose condition was not met, which costs like
-one that was made. S3 bills requests, whatever they carry, deletes excepted.
+one that was made; and what is not there costs a unit to be looked for, which DynamoDB Local leaves
+out. S3 bills requests, whatever they carry, deletes excepted.
 """
 
 import threading
@@ -102,7 +103,16 @@ def _billed(
         kind = "read" if operation in READS else "write"
         consumed = answer.get("ConsumedCapacity", ())
         tables = [consumed] if isinstance(consumed, Mapping) else consumed
-        yield f"ev_aws_dynamodb_{kind}_units_total", sum(one["CapacityUnits"] for one in tables)
+        units = sum(one["CapacityUnits"] for one in tables)
+        least = _looks(operation, arguments) if kind == "read" else 0
+        yield f"ev_aws_dynamodb_{kind}_units_total", max(units, least)
+
+
+def _looks(operation: str, arguments: Mapping[str, Any]) -> int:
+    """How many reads a call is: each costs a unit at least, as all of ours are consistent."""
+    if operation != "batch_get_item":
+        return 1
+    return sum(len(one["Keys"]) for one in arguments.get("RequestItems", {}).values())
 
 
 def message_bytes(message: Mapping[str, Any]) -> int:

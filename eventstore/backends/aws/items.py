@@ -7,6 +7,8 @@
     window#<start>, changed                     what windows count, which have changed: windows.py
     dead#<digit>            <pack id>#<index>   a dead letter; 0: a whole pack, n + 1: its event n
     keys#<span>[#<log>]     <number>            client keys, in the order of their packs: key_log.py
+    begun                   <name>              a segment in the making, or left so: begun.py
+    orders                  <certificate>       an erasure that stands
     dictionaries            <id>                a dictionary that packs need: it never expires
     part#<pk>#<sk>          <digest>#<number>   of this item's blob, which is too large for it
 
@@ -25,11 +27,12 @@ import orjson
 from eventstore.backends.aws.segments import Extent
 from eventstore.backends.aws.table import Item, Key, Value
 from eventstore.ledger import Tally, minute_of
-from eventstore.ports import DeadLetter, Stage, Stored, Trained, Way
+from eventstore.ports import DeadLetter, Order, Stage, Stored, Trained, Way
 
 DIGITS = "0123456789abcdef"
 MINUTES = "minutes"
 DICTIONARIES = "dictionaries"
+ORDERS = "orders"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,29 @@ def dictionary_item(trained: Trained) -> Item:
 def trained_of(item: Item) -> Trained:
     tenant, at_ms = str(item.values["tenant"]), int(item.values["at_ms"])
     return Trained(int(item.sk), tenant, at_ms, item.blob)
+
+
+def order_item(order: Order) -> Item:
+    values: dict[str, Value] = {
+        "field": order.field,
+        "value_bytes": order.value_bytes,
+        "value_sha256": order.value_sha256,
+        "at_ms": order.at_ms,
+        "until_ms": order.until_ms,
+    }
+    return Item(ORDERS, order.certificate, values, b"", order.until_ms // 1000)
+
+
+def order_of(item: Item) -> Order:
+    """What order_item has made."""
+    return Order(
+        item.sk,
+        str(item.values["field"]),
+        int(item.values["value_bytes"]),
+        str(item.values["value_sha256"]),
+        int(item.values["at_ms"]),
+        int(item.values["until_ms"]),
+    )
 
 
 def letter_key(pack_id: UUID, index: int | None) -> Key:

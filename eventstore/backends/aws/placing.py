@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Literal
 from uuid import UUID
 
+from eventstore.backends.aws.begun import Begun
 from eventstore.backends.aws.items import Head, extent_of
-from eventstore.backends.aws.segments import Extent, Segment, Segments
+from eventstore.backends.aws.segments import Extent, Segment, Segments, new_name
 from eventstore.backends.aws.table import Item
 from eventstore.errors import EngineUnavailable
 from eventstore.ports import Enriched
@@ -42,9 +43,11 @@ class Placing:
         self,
         segments: Segments | None,
         placement: Placement,
+        begun: Begun,
         has_expired: Callable[[UUID], bool],
     ) -> None:
         self._segments = segments
+        self._begun = begun
         self._placement = placement
         self._has_expired = has_expired
 
@@ -57,7 +60,13 @@ class Placing:
             [len(one) for one in keys.values()],
         ):
             return None
-        return self._segments.write(packs, keys)
+        name = new_name()
+        self._begun.note(name)
+        return self._segments.write(name, packs, keys)
+
+    def settle(self, segment: Segment) -> None:
+        """An item refers to each of its packs."""
+        self._begun.forget(segment.name)
 
     def check_fresh(self, extent: Extent | None) -> None:
         """Before an item that refers to it is written. Raises EngineUnavailable."""

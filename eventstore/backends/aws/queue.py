@@ -34,7 +34,10 @@ from eventstore.ports import Depth, Lease, Packed, QueueLedger, Stage, Waiting, 
 
 log = logging.getLogger("eventstore.sqs")
 LONG_POLL_S = 2  # a drain waits for it
-COUNT_S = 1.0  # how old the number of waiting packs may be that a put relies on
+# How old the number of waiting packs may be that a put relies on: so many seconds, and more as long
+# as what was put here meanwhile is little of the room that there was.
+COUNT_S, COUNT_S_MAX = 1.0, 10.0
+ROOM_SHARE = 100
 IN_FLIGHT_MAX = 100_000  # SQS itself has some 120,000 a queue, and then gives nothing: no error
 IN_FLIGHT_S = 5.0  # how old the number of those may be that a claim relies on
 HAND_BACK_S = 60  # for sending anew what is handed back
@@ -69,6 +72,7 @@ class SqsQueue:
         self._lock = threading.Lock()
         self._waiting = 0  # as it was counted, and what came and went here since
         self._counted_at_s = -math.inf
+        self._count_again_at = 0
         self._in_flight = 0
         self._looked_at_s = -math.inf
         self._url: str = self._calls("get_queue_url", QueueName=place.name)["QueueUrl"]
@@ -186,9 +190,13 @@ class SqsQueue:
     def _take_room(self, packs: int) -> None:
         """Counts anew when the count is old, and before anyone is refused."""
         with self._lock:
-            old = self._clock() - self._counted_at_s > COUNT_S
+            age_s = self._clock() - self._counted_at_s
+            much = self._waiting >= self._count_again_at
+            old = age_s > (COUNT_S if much else COUNT_S_MAX)
             if old or self._waiting + packs > self._packs_max:
                 self._waiting = self.depth().packs
+                room = max(0, self._packs_max - self._waiting)
+                self._count_again_at = self._waiting + max(1, room // ROOM_SHARE)
                 self._counted_at_s = self._clock()
             if self._waiting + packs > self._packs_max:
                 raise QueueFull(f"{self._waiting} packs wait: {self._packs_max} are the bound")

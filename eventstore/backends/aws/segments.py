@@ -12,7 +12,7 @@ import json
 import re
 import struct
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -64,6 +64,7 @@ class Extent:
 class Segment:
     """Where each pack is, and what it adds to logs of client keys, by their pk."""
 
+    name: str
     bodies: Mapping[UUID, Extent]
     sidecars: Mapping[UUID, Extent]
     keys: Mapping[str, Extent]
@@ -86,9 +87,8 @@ class Segments:
         self._now_s = now_s
         self._pool = ThreadPoolExecutor(THREADS, "segments")
 
-    def write(self, packs: Sequence[Enriched], keys: Mapping[str, bytes]) -> Segment:
-        """Durable when it returns; nobody refers to it yet."""
-        name = new_pack_id().hex
+    def write(self, name: str, packs: Sequence[Enriched], keys: Mapping[str, bytes]) -> Segment:
+        """Durable when it returns; nobody refers to it yet. name: of new_name()."""
         packs = sorted(packs, key=lambda pack: pack.pack_id)  # readers come in this order
         bodies, bodies_at = _joined(f"{name}{BODIES}", b"", [(pack.body,) for pack in packs])
         head = _head(packs, keys)
@@ -105,6 +105,7 @@ class Segments:
             one.result()
         ids = [pack.pack_id for pack in packs]
         return Segment(
+            name,
             dict(zip(ids, bodies_at, strict=True)),
             dict(zip(ids, at[: len(ids)], strict=True)),
             dict(zip(keys, at[len(ids) :], strict=True)),
@@ -159,6 +160,12 @@ class Segments:
             " bucket's lifecycle keep segments for longer than ttl_days"
         )
 
+    def names(self) -> Iterator[str]:
+        """Of all segments, in the order of their writing."""
+        for file, _ in self.bucket.walk():
+            if NAME.fullmatch(file) and file.endswith(BODIES):
+                yield file.removesuffix(BODIES)
+
     def directory(self, name: str) -> Directory:
         """Of the segment of this name; of one without sidecars, that it was for nothing."""
         file = f"{name}{SIDECARS}"
@@ -195,6 +202,16 @@ class Segments:
                 f"{self.bucket.place.url}: segment {some[0].file} ends before {some[0].at + length}"
             )
         return read
+
+
+def new_name() -> str:
+    """Never used before."""
+    return new_pack_id().hex
+
+
+def name_of(at_s: float) -> str:
+    """What all names of segments that were begun later are above."""
+    return f"{max(0, int(at_s * 1000)):012x}"
 
 
 def written_at_s(file: str) -> float | None:

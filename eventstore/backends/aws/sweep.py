@@ -2,19 +2,32 @@
 stored their packs before. No reader sees them; they only cost storage.
 
 Whoever has written a segment refers to it within REFER_S_MAX, or never, so that what is older than
-OLDER_S_MIN, and nobody refers to, stays so.
+OLDER_S_MIN, and nobody refers to, stays so. Processors look by themselves at those that were begun
+and not ended, in turns; whoever walks through all segments finds what releases before that left.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
+from eventstore.backends.aws.begun import Begun
 from eventstore.backends.aws.items import extent_of, head_key
 from eventstore.backends.aws.key_log import AT
-from eventstore.backends.aws.segments import BODIES, Directory, Extent, Segments, written_at_s
+from eventstore.backends.aws.segments import (
+    BODIES,
+    Directory,
+    Extent,
+    Segments,
+    name_of,
+    written_at_s,
+)
 from eventstore.backends.aws.table import Table
+from eventstore.ports import Tidied
 
 OLDER_S_MIN = 3600
+TURN_S = 600
+TURN_OLDER_S = 2 * OLDER_S_MIN
+TURN_SEGMENTS_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +43,37 @@ class Orphan:
 class Sweep:
     """Looks at segments whose age is between older_than_s and since_s, oldest first."""
 
-    def __init__(self, table: Table, segments: Segments) -> None:
+    def __init__(self, table: Table, segments: Segments, begun: Begun) -> None:
         self._table = table
         self._segments = segments
+        self._begun = begun
+
+    def turn(self, now_s: float) -> Tidied:
+        """At most every TURN_S, whoever asks: some of those that were begun and not ended."""
+        if not self._begun.take_turn(now_s, TURN_S):
+            return Tidied()
+        taken: list[Orphan] = []
+        names = list(self._begun.left(TURN_SEGMENTS_MAX, name_of(now_s - TURN_OLDER_S)))
+        for name in names:
+            for file, size in list(self._segments.bucket.walk(f"{name}.")):
+                orphan = self._looked_at(file, size)
+                if orphan is not None:
+                    self.take(orphan)
+                    taken.append(orphan)
+            self._begun.forget(name)
+        overwritten = sum(bool(one.parts) for one in taken)
+        return Tidied(
+            len(names),
+            len(taken) - overwritten,
+            overwritten,
+            sum(one.bytes for one in taken),
+        )
 
     def orphans(self, *, now_s: float, older_than_s: float, since_s: float) -> Iterator[Orphan]:
         """Changes nothing."""
         if older_than_s < OLDER_S_MIN:
             raise ValueError(f"older than {older_than_s} s: expected {OLDER_S_MIN} or more")
-        oldest = f"{max(0, int((now_s - since_s) * 1000)):012x}"
+        oldest = name_of(now_s - since_s)
         for file, size in self._segments.bucket.walk(after=oldest):
             at_s = written_at_s(file)
             if at_s is not None and at_s > now_s - older_than_s:

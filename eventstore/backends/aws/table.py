@@ -185,16 +185,15 @@ class Table:
         while True:  # ends: every page is further on
             page = asked.result()
             more = page.get("LastEvaluatedKey")
+            found = [raw for raw in page["Items"] if raw["sk"]["S"] != below][:limit]
+            given += len(found)
+            if given == limit:
+                more = None
             if more is not None:
                 asked = self._pages_pool.submit(
                     self._calls, "query", **request, ExclusiveStartKey=more
                 )
-            for raw in page["Items"]:
-                if raw["sk"]["S"] != below:
-                    yield self._whole(raw)
-                    given += 1
-                    if given == limit:
-                        return
+            yield from map(self._whole, found)
             if more is None:
                 return
 

@@ -129,7 +129,7 @@ class Database:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
-            connection.execute("PRAGMA cache_size = -4096")
+            connection.execute("PRAGMA cache_size = -2048")
             connection.execute(f"PRAGMA secure_delete = {int(self._wipes)}")
         except BaseException:
             connection.close()

@@ -10,6 +10,7 @@ suspects; a suspect is looked up.
 
 import sqlite3
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -29,11 +30,12 @@ SCHEMA = (
     "CREATE TABLE key_segments (span INTEGER NOT NULL, segment INTEGER NOT NULL,"
     " keys INTEGER NOT NULL, PRIMARY KEY (span, segment)) WITHOUT ROWID",
 )
-SEGMENT_KEYS = 1 << 19  # 8 MiB: what is held while one is closed
+SEGMENT_KEYS = 240_000  # 4 MiB are held while one is closed; with one put more, a filter of 2^18
 CHUNK_KEYS = 1 << 13  # 128 KiB: what it costs to look one suspect up
 KEYS_A_WORD = 4  # 16 bits a key: one in a thousand is suspected wrongly
 WORDS_MIN = 1 << 6
-CACHE_BYTES_MAX = 48 << 20
+CACHE_BYTES_MAX = 16 << 20
+FEW = 64  # so many keys of a span that isn't hot are looked up, and nothing is kept for them
 MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads all bits upwards
 
 RUNS_SINCE = "SELECT id, span, segment, first, keys FROM key_runs WHERE id > ? ORDER BY id"
@@ -47,6 +49,7 @@ KEYS_OF = "SELECT keys FROM key_segments WHERE span = ? AND segment = ?"
 OPEN_RUNS = "SELECT keys FROM key_runs WHERE span = ? AND segment = ? AND first IS NULL"
 DELETE_OPEN = "DELETE FROM key_runs WHERE span = ? AND segment = ? AND first IS NULL"
 ADD_RUN = "INSERT INTO key_runs (span, segment, first, keys) VALUES (?, ?, ?, ?)"
+SEGMENTS_OF = "SELECT segment FROM key_segments WHERE span = ? ORDER BY segment"
 LAST_SEGMENT = "SELECT segment, keys FROM key_segments WHERE span = ? ORDER BY segment DESC LIMIT 1"
 COUNT_KEYS = (
     "INSERT INTO key_segments VALUES (?, ?, ?) ON CONFLICT (span, segment)"
@@ -108,12 +111,15 @@ class Segment:
         self._grow_for(len(halves))
         self.add(halves)
 
-    def close(self, keys: int, segment_keys: int) -> None:
+    def close(self, keys: int) -> None:
         """Chunks replace the runs, of which this process may not have seen all."""
         self.closed, self.runs, self.whole = True, {}, self.count == keys
         if not self.whole:
             self.count, self.words = 0, _no_words()
-            self._grow_for(segment_keys)
+            self._grow_for(keys)
+        # Half as large it has, at each place, what were two.
+        while self.words is not None and keys <= KEYS_A_WORD * (half := len(self.words) // 2):
+            self.words = self.words[:half] | self.words[half:]
 
     def add(self, halves: Int64s) -> None:
         self.count += len(halves)
@@ -152,7 +158,8 @@ class KeyIndex:
         of them are. spans: shape (n,); keys: shape (n, 2)."""
         self._catch_up(connection)
         known: Bools = np.zeros(len(keys), dtype=np.bool_)
-        for span in np.unique(spans).tolist():
+        asked = np.unique(spans).tolist()
+        for span in asked:
             places = np.flatnonzero(spans == span)
             places = places[in_order(keys[places])]
             ordered = keys[places]
@@ -161,7 +168,7 @@ class KeyIndex:
             known[places] = found
             if not found.all():
                 self._add(connection, span, ordered[~found])
-        self._forget()
+        self._forget(sum(span in self._spans for span in asked))
         return known
 
     def _catch_up(self, connection: sqlite3.Connection) -> None:
@@ -190,12 +197,16 @@ class KeyIndex:
             return
         if not segment.closed:
             (keys,) = connection.execute(KEYS_OF, (span, number)).fetchone()
-            segment.close(keys, self._segment_keys)
+            segment.close(keys)
         if not segment.whole:
             segment.add(_halves(blob)[0])
 
     def _stored(self, connection: sqlite3.Connection, span: int, keys: Int64s) -> Bools:
         found: Bools = np.zeros(len(keys), dtype=np.bool_)
+        if span not in self._spans and len(keys) <= FEW:
+            segments = [number for (number,) in connection.execute(SEGMENTS_OF, (span,))]
+            if len(segments) > 1:  # otherwise hundreds of thousands would be read for these few
+                return _on_disk(connection, span, segments, keys)
         probe = Probe(keys[:, 0])
         for number, segment in self._segments(connection, span).items():
             suspected = ~found if segment.words is None else probe.among(segment.words) & ~found
@@ -221,10 +232,11 @@ class KeyIndex:
         connection.execute(ADD_RUN, (span, number, None, _encoded(keys)))
         connection.execute(COUNT_KEYS, (span, number, count + len(keys)))
 
-    def _forget(self) -> None:
-        """The spans that were asked for least recently; of the last one, the oldest filters."""
+    def _forget(self, hot: int) -> None:
+        """The spans that were asked for least recently, but for the last so many; of these, filters
+        of closed segments: all of a segment's keys are looked up then, some milliseconds a put."""
         held = sum(one.bytes for segments in self._spans.values() for one in segments.values())
-        while held > self._cache_bytes_max and len(self._spans) > 1:
+        while held > self._cache_bytes_max and len(self._spans) > hot:
             _, segments = self._spans.popitem(last=False)
             held -= sum(one.bytes for one in segments.values())
         for segments in self._spans.values():
@@ -249,6 +261,18 @@ def _close(connection: sqlite3.Connection, span: int, number: int) -> None:
     for start, end in pairwise([*starts.tolist(), len(first)]):
         chunk = first[start:end].tobytes() + second[start:end].tobytes()
         connection.execute(ADD_RUN, (span, number, int(first[start]), chunk))
+
+
+def _on_disk(
+    connection: sqlite3.Connection, span: int, segments: Sequence[int], keys: Int64s
+) -> Bools:
+    """Which of the keys a span holds, whose segments are all closed but the last."""
+    found: Bools = np.zeros(len(keys), dtype=np.bool_)
+    for number in segments[:-1]:
+        found |= _in_chunks(connection, span, number, keys)
+    for (blob,) in connection.execute(OPEN_RUNS, (span, segments[-1])):
+        found |= _holds(blob, keys)
+    return found
 
 
 def _in_chunks(connection: sqlite3.Connection, span: int, number: int, keys: Int64s) -> Bools:

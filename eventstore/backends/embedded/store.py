@@ -13,7 +13,13 @@ from uuid import UUID
 
 import numpy as np
 
-from eventstore.backends.embedded import dictionary_table, key_index, ledger_table, passages
+from eventstore.backends.embedded import (
+    dictionary_table,
+    key_index,
+    ledger_table,
+    order_table,
+    passages,
+)
 from eventstore.backends.embedded.database import Database
 from eventstore.backends.embedded.key_index import KeyIndex
 from eventstore.backends.embedded.passages import WHOLE_PACK
@@ -24,10 +30,12 @@ from eventstore.ports import (
     DeadLetter,
     Enriched,
     Noted,
+    Order,
     Partials,
     Rewritten,
     Stored,
     StoreLedger,
+    Tidied,
     Trained,
     Way,
 )
@@ -106,7 +114,7 @@ class EmbeddedStore:
                     after = _add_pack(connection, pack, known[pack.pack_id], way)
                     passages.move(moved, before, after)
                 connection.execute(DROP_DEAD, (pack.pack_id.bytes, WHOLE_PACK))
-                hidden += len(known[pack.pack_id] - _dead_of(pack))
+                hidden += len(known[pack.pack_id] - pack.dead_events)
             ledger_table.add(connection, moved)
         return hidden
 
@@ -137,7 +145,7 @@ class EmbeddedStore:
             if row is None or _stored(row) != was:
                 return False
             retries, before = json.loads(row[2]), json.loads(row[3])
-            dead = sorted(set(before) - set(chosen) | _dead_of(pack))
+            dead = sorted(set(before) - set(chosen) | pack.dead_events)
             fates = passages.fates_of(connection, pack.pack_id)
             connection.execute(
                 CHANGE_PACK, (json.dumps(dead), pack.sidecar, pack.view, pack.pack_id.bytes)
@@ -154,6 +162,13 @@ class EmbeddedStore:
             changed = frozenset(one.pack_id for one in packs if not _rewrite(connection, one))
         self._database.empty_log()
         return changed
+
+    def put_order(self, order: Order) -> None:
+        with self._database.transaction() as connection:
+            order_table.put(connection, order)
+
+    def orders(self, now_ms: int) -> list[Order]:
+        return order_table.standing(self._database, now_ms)
 
     def get(self, pack_id: UUID) -> Stored | None:
         rows = self._database.rows(f"{PACKS} WHERE id = ?", (pack_id.bytes,))
@@ -263,6 +278,9 @@ class EmbeddedStore:
     def dictionaries(self) -> Iterator[Trained]:
         return dictionary_table.every(self._database)
 
+    def tidy(self, now_s: float) -> Tidied:  # noqa: ARG002 -- a transaction leaves nothing
+        return Tidied()
+
     def close(self) -> None:
         self._database.close()
 
@@ -283,7 +301,7 @@ def _add_pack(
     connection: sqlite3.Connection, pack: Enriched, retries: set[int], way: Way
 ) -> dict[Key, Tally]:
     """What has become of its events."""
-    dead = _dead_of(pack)
+    dead = pack.dead_events
     connection.execute(
         ADD_PACK,
         (

@@ -31,7 +31,7 @@ def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
     validators = {endpoint: _validator(endpoint, path) for endpoint, path in options.items()}
 
     def enrich(columns: Columns) -> None:
-        validator = validators.get(columns.pack.tags.get("endpoint", ""))
+        validator = validators.get(columns.endpoint)
         if validator is not None:
             _check(columns, validator)
 
@@ -41,8 +41,8 @@ def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
 def _check(columns: Columns, validator: jsonschema_rs.Validator) -> None:
     import jsonschema_rs
 
-    value = READERS[columns.pack.format].value
-    for index, (event, share) in enumerate(columns.pack.per_event()):
+    value = READERS[columns.format].value
+    for index, (event, share) in enumerate(columns.per_event()):
         if index in columns.dead:
             continue
         try:

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from eventstore.columnar import Coded, coded, encoded
-from eventstore.processing.columns import Columns, Hashes
+from eventstore.columnar import encoded
+from eventstore.processing.columns import Columns, Hashes, StatedOrDerived
 from eventstore.processing.enrichments import options as checked
 
 BUCKET_MS = 30 * 60 * 1000
@@ -31,21 +31,20 @@ def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
 
 def enrich(columns: Columns) -> None:
     stated = columns.source("session")
-    columns.add("session", stated if "" not in stated.values else _derived(columns, stated))
+    if "" in stated.values:
+        columns.add("session", StatedOrDerived(stated, _derived(columns)))
+    else:
+        columns.add("session", stated)
 
 
-def _derived(columns: Columns, stated: Coded) -> Coded | Hashes:
+def _derived(columns: Columns) -> Hashes:
     agents = columns.user_agents()
     # Hashed apart and joined as numbers: agents are few.
     who = _hashes(_who(columns))
     joined = who * MIX + _hashes(list(map(encoded, agents.values)))[agents.codes]
     joined = joined * MIX + (columns.times_ms // BUCKET_MS).view(np.uint64)
     joined[who == 0] = 0
-    derived = Hashes(joined)
-    if len(stated.values) == 1:  # no event states one
-        return derived
-    pairs = zip(stated.texts(), derived.texts(), strict=True)
-    return coded([text or hashed for text, hashed in pairs])
+    return Hashes(joined)
 
 
 def _who(columns: Columns) -> Sequence[bytes]:
