@@ -108,6 +108,7 @@ class RunningGeneration:
         notify = NotifySocket(self.plan.notify, self._is_main, self._on_ready)
         try:
             self._process = await self._spawn()
+            notify.listen()
             reading = asyncio.create_task(self._read_output(self._process))
             try:
                 why = await self._until_it_ends(self._process)

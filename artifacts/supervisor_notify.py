@@ -29,6 +29,9 @@ class NotifySocket:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._socket.bind(str(path))
         path.chmod(0o600)
+
+    def listen(self) -> None:
+        """Once it is known which process is the main one: what it has said by then was kept."""
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self._readable)
 
     def close(self) -> None:

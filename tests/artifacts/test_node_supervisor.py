@@ -181,6 +181,7 @@ def test_who_says_ready(
     async def listen() -> bool:
         heard = asyncio.Event()
         notify = NotifySocket(short / "n", is_main, heard.set)
+        notify.listen()
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             for message in messages:
                 sender.sendto(message, str(short / "n"))
@@ -190,3 +191,23 @@ def test_who_says_ready(
         return heard.is_set()
 
     assert asyncio.run(listen()) is ready
+
+
+def test_what_a_process_says_before_the_supervisor_knows_it_is_heard(short: Path) -> None:
+    """A quick one is ready while the supervisor still waits for its start to be over."""
+
+    async def ready_early() -> None:
+        main: list[int] = []
+        heard = asyncio.Event()
+        notify = NotifySocket(short / "n", main.__contains__, heard.set)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"READY=1", str(short / "n"))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert not heard.is_set()
+            main.append(os.getpid())
+            notify.listen()
+            await asyncio.wait_for(heard.wait(), 30)
+        notify.close()
+
+    asyncio.run(ready_early())
