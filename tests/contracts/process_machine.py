@@ -61,6 +61,7 @@ def pytest_command(tests: Sequence[str]) -> tuple[str, ...]:
     return (
         *("env", f"--chdir={SUITE}", f"{ON_MACHINE}=1", str(PYTHON), "-m", "pytest"),
         *("-p", "no:cacheprovider", f"--basetemp={SUITE / 'tmp'}", f"--junitxml={RESULTS}"),
+        "--confcutdir=tests/contracts",  # what all tests share needs hypothesis, which isn't there
         *tests,
     )
 

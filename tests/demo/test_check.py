@@ -198,8 +198,8 @@ def test_an_event_whose_bytes_changed_is_lost_and_what_is_there_a_phantom(taken:
     changed: list[int] = []
 
     class Careless(Processor):
-        def _enriched(self, lease: Lease) -> Enriched | None:
-            enriched = super()._enriched(lease)
+        def _enriched(self, lease: Lease, following: Sequence[Lease]) -> Enriched | None:
+            enriched = super()._enriched(lease, following)
             if changed or enriched is None:
                 return enriched
             pack = packing.unpack(lease.body)

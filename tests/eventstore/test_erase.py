@@ -242,7 +242,7 @@ def test_a_pack_that_dies_after_an_erasure_is_erased_too(
 ):
     tool(*ASKED, "--yes")
     at.put(packed([Share(2, NOW_MS)], [OTHERS, THEIRS]))
-    monkeypatch.setattr(processor_module, "enrich", lambda *_: 1 // 0)
+    monkeypatch.setattr(processor_module, "transformed", lambda *_: 1 // 0)
     at.process(attempts_max=1)
     (letter,) = at.store.dead_letters()
     assert (letter.index, letter.stage) == (None, ERASED)

@@ -222,7 +222,7 @@ def test_overload_is_sent_again_by_each(
     client = posthog.Posthog("phc_1", host=f"{proxy.url}/posthog", flush_at=1)
     emitter = Emitter(f"127.0.0.1:{proxy.port}/snowplow", protocol="http", batch_size=1)
     tracker = Tracker("shop", emitter)
-    exporter = OTLPLogExporter(endpoint=f"{proxy.url}/otlp_logs/v1/logs", timeout=20)
+    exporter = OTLPLogExporter(endpoint=f"{proxy.url}/otlp_logs/v1/logs", timeout=60)
     provider = LoggerProvider()
     provider.add_log_record_processor(BatchLogRecordProcessor(exporter, schedule_delay_millis=1))
 
@@ -241,7 +241,8 @@ def test_overload_is_sent_again_by_each(
     until(lambda: refused() == {"segment", "posthog", "snowplow", "otlp_logs"})
     store.node.start("processor")
     names = ["a", "from otlp", "from posthog", "from segment", "page_view"]
-    until(lambda: sorted(store.found(one)["name"] for one in store.events()) == names)
+    # They double their pauses: the longest of them is half a minute.
+    until(lambda: sorted(store.found(one)["name"] for one in store.events()) == names, 60)
     provider.shutdown()
     segment.join()
     client.shutdown()
