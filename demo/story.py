@@ -14,9 +14,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from artifacts.app import load_app
 from cli.lab.fleet_files import OWN_PILLAR
@@ -38,7 +37,6 @@ from demo.receipt import (
     Node,
     Receipt,
     Requests,
-    Rollout,
     Speed,
     SwapTimes,
     write,
@@ -46,6 +44,7 @@ from demo.receipt import (
 from demo.report import write_report
 from demo.report_data import Span
 from demo.source import DIES_AT_START, NEVER_READY, Source
+from demo.told import Told
 
 ALL_ROLES = "role:collector,role:processor,role:postprocessor"
 RATE = 450
@@ -68,57 +67,6 @@ class Setting:
     folder: Path = REPOSITORY / "build/demo"
     requests_min: int = REQUESTS_MIN
     swaps_min: int = SWAPS_MIN
-
-
-@dataclass
-class Told:
-    """What has happened so far."""
-
-    rollouts: list[Rollout] = field(default_factory=list)
-    swaps: list[dict[str, Any]] = field(default_factory=list)
-    spans: list[Span] = field(default_factory=list)
-
-    def add(self, done: Done) -> None:
-        """Take in a rollout or a rollback that has ended, also one that went wrong."""
-        end = next(line for line in reversed(done.lines) if "swapped" in line)
-        self.rollouts.append(
-            Rollout(
-                id=end["id"],
-                from_=end["from"] or "",
-                to=end["to"] or "",
-                state=end["state"],
-                nodes=len(end["nodes"]),
-                swaps=end["swaps"],
-                duration_s=end["duration_s"],
-                started_at=end["started_at"],
-                ended_at=end["ended_at"],
-            )
-        )
-        self.swaps += [{**swap, "rollout": end["id"], "ok": True} for swap in end["swapped"]]
-        self.swaps += _failed_swaps(done.lines, end)
-
-
-def _failed_swaps(lines: list[dict[str, Any]], end: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    began = 0.0
-    for line in lines:
-        if line.get("event") == "swap":
-            began = line["at"]
-        if line.get("event") == "answer" and line["action"] == "swap" and not line["ok"]:
-            node = end["nodes"][line["node"]]
-            yield {
-                "node": line["node"],
-                "role": node["role"],
-                "from": node["from"],
-                "to": node["to"],
-                "started_at": began,
-                "ended_at": line["at"],
-                "ready_s": None,
-                "drain_s": None,
-                "total_s": round(line["at"] - began, 3),
-                "rollout": end["id"],
-                "ok": False,
-                "state": "never ready" if "READY" in json.dumps(line) else "died at start",
-            }
 
 
 def tell(setting: Setting) -> Receipt:
