@@ -22,7 +22,7 @@ SILENT = "unreachable"
 # How long a node may take to say that it is at work on a job, before it counts as silent.
 ALIVE_S = 5
 # Who isn't needed is late when this has passed, and so many times what the slowest other one took.
-LATE_S, LATE_TIMES = 2.0, 5.0
+LATE_S, LATE_TIMES = 2.0, 2.0
 POLL_S = 0.01
 # More nodes are asked in turns: what they fetch and answer at once is bounded, however many.
 AT_ONCE_MAX = 500
