@@ -192,34 +192,6 @@ def test_nodes_are_locked_while_it_is_under_way_and_a_second_one_is_refused(docu
     assert _is_unlocked(documents)
 
 
-def test_where_nothing_is_baked_an_answer_to_a_swap_proves_it(documents):
-    fleet = FakeFleet.of(ROLES, proves=True, unready={"web-2": 2})
-    ended = _roll_out(documents, fleet)
-    assert ended.state == "converged"
-    # web-2 wasn't ready yet when it answered: it was looked at until it was.
-    assert {node for node, function, _ in fleet.asked if function == STATUS} == {"web-2"}
-
-
-def test_what_bakes_is_looked_at_whatever_it_answered(documents):
-    fleet = FakeFleet.of(ROLES, proves=True)
-    ended = _roll_out(documents, fleet, bake_s=0.01)
-    assert ended.state == "converged"
-    assert {node for node, function, _ in fleet.asked if function == STATUS} == set(ROLES)
-
-
-def test_who_has_the_release_is_not_asked_to_fetch_it(documents):
-    def planned(rollout_id: str) -> Document:
-        return document_of(ROLES, rollout_id=rollout_id).with_node("web-1", state="prefetched")
-
-    fleet = FakeFleet.of(ROLES)
-    rollout = start(documents, planned, time.time)
-    ended = drive(documents, fleet, rollout.id, lambda *_: None)
-    assert ended.state == "converged"
-    assert {node for node, function, _ in fleet.asked if function == PREFETCH} == set(ROLES) - {
-        "web-1"
-    }
-
-
 def test_a_driver_that_has_lost_a_lock_changes_nothing_more(documents):
     def lose(_node: str, function: str, _release: str | None) -> None:
         if function == STATUS:
