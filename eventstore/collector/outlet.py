@@ -1,9 +1,9 @@
 """Where packs go: into the queue; or, where there is a spool, into that while the queue is
 unavailable.
 
-A thread empties the spool into the queue as soon as it works again: pack by pack in the order in
-which they were spooled, with the same ids, what other generations have left too. What comes in the
-meantime goes into the queue directly.
+A thread empties the spool into the queue as soon as it works again: in the order in which they were
+spooled, with the same ids, what other generations have left too. What comes in the meantime goes
+into the queue directly.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from eventstore.metrics import Counter
 from eventstore.ports import Packed, Queue
 
 LOOK_S = 0.5
+PACKS_A_PUT = 32  # of the spool; traffic puts about one at a time, and a spool has to empty faster
 
 log = logging.getLogger("eventstore.spool")
 
@@ -165,9 +166,7 @@ class Spooling:
                 pass  # it works; the rest is moved when there is room
             except Exception:
                 log.exception("the spool cannot be emptied: a fault of ours")
-            if self._error:
-                log.info("the queue is available again")
-                self._error = ""
+            self._works()
 
     def _empty(self) -> None:
         # First what nobody appends to: with a queue that still fails, each look at what is appended
@@ -189,15 +188,24 @@ class Spooling:
 
     def _move(self, segment: Segment) -> None:
         queue = self._opened()
+        packs = list(records(segment.read()))
         moved = self._moved.get(segment.path, 0)
-        for number, pack in enumerate(records(segment.read())):
-            if number < moved:
-                continue
+        at_once = PACKS_A_PUT
+        while moved < len(packs):
             if self._stopping.is_set():
                 raise QueueFull("told to stop")
-            queue.put([self._packed(*pack)])
-            self._moved[segment.path] = number + 1
-            self._unspooled.add()
+            some = packs[moved : moved + at_once]
+            try:
+                queue.put([self._packed(*pack) for pack in some])
+            except QueueFull:
+                if at_once == 1:
+                    raise
+                at_once = 1  # there may be room for some of them
+                continue
+            self._works()
+            moved += len(some)
+            self._moved[segment.path] = moved
+            self._unspooled.add(len(some))
 
     def _packed(self, pack_id: UUID, body: bytes) -> Packed:
         try:
@@ -213,6 +221,11 @@ class Spooling:
             if self._queue is None:
                 self._queue = self._open_queue()
             return self._queue
+
+    def _works(self) -> None:
+        if self._error:
+            log.info("the queue is available again")
+            self._error = ""
 
     def _failed(self, error: EngineUnavailable) -> None:
         if not self._error:

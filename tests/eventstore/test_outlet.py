@@ -185,6 +185,38 @@ def test_a_queue_too_full_for_all_of_the_spool_gets_it_little_by_little(
     assert queue.queue.depth().packs == 0
 
 
+def test_while_the_spool_empties_what_comes_goes_into_the_queue(
+    spooling: Any, queue: Broken, until: Any
+):
+    """Else a spool fills as fast as it empties, for as long as there is traffic."""
+    outlet = spooling()
+    queue.error = EngineUnavailable("away")
+    outlet.put(packs(300))
+    notices: list[str] = []
+
+    def put(some: Sequence[Packed]) -> None:
+        notices.append(outlet.notice())
+        queue.queue.put(some)
+
+    queue.put = put  # type: ignore[method-assign]
+    until(lambda: outlet.gauges()["ev_spool_bytes"] == 0)
+    assert notices[0] != ""
+    assert set(notices[1:]) == {""}
+
+
+def test_the_spool_is_emptied_in_commits_of_many_packs(spooling: Any, queue: Broken, until: Any):
+    """Each commit of the traffic is one pack: one commit for each of the spool's would not be more
+    than what comes in."""
+    outlet = spooling()
+    queue.error = EngineUnavailable("away")
+    put = packs(300)
+    outlet.put(put)
+    queue.tried, queue.error = 0, None
+    until(lambda: outlet.gauges()["ev_spool_bytes"] == 0)
+    assert queue.tried <= 20
+    assert ids(queue) == [one.pack_id for one in put]
+
+
 def test_a_spool_that_is_full_is_overload(spooling: Any, queue: Broken, until: Any):
     outlet = spooling(bytes_max=300)
     queue.error = EngineUnavailable("away")
