@@ -19,8 +19,8 @@ from typing import Any
 
 from botocore.httpsession import URLLib3Session
 
-from eventstore.__main__ import main
 from eventstore.backends.aws.calls import Calls
+from eventstore.roles import main
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
 lock = threading.Lock()

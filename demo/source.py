@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 GIT_S = 60.0
+ENTRY = "eventstore/__main__.py"
 AWS_LOCK = "requirements/eventstore-aws.lock"
 AUTHOR = ("-c", "user.name=demo", "-c", "user.email=demo@localhost", "-c", "commit.gpgsign=false")
 
@@ -49,11 +50,11 @@ class Source:
         self._rewrite_version(version)
         self._commit(f"Version {version}")
 
-    def set_entry(self, version: str, program: str) -> None:
-        """Another program in the place of every role's own."""
+    def set_program(self, version: str, program: str, path: str = ENTRY) -> None:
+        """Another program in the place of one of the app's; of every role's own, unless said."""
         self._rewrite_version(version)
-        (self.folder / "eventstore/__main__.py").write_text(program)
-        self._commit(f"Version {version}, with another entry")
+        (self.folder / path).write_text(program)
+        self._commit(f"Version {version}, with another program")
 
     def add(self, path: str, text: str) -> None:
         """One more file in the tree."""

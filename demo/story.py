@@ -121,7 +121,7 @@ class _Teller:
 
         _chapter("6 · Two bad releases: one dies at its start, one never becomes ready")
         for version, program in (("0.1.2", DIES_AT_START), ("0.1.3", NEVER_READY)):
-            self._source.set_entry(version, program)
+            self._source.set_program(version, program)
             bad = self._evctl("release").result["release"]
             self._told.add(self._roll_out(bad, expect=5))
 

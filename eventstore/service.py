@@ -150,6 +150,7 @@ async def _run(
             admin.start()
         gc.collect()
         gc.freeze()  # what is alive now stays: the collector need not look at it again
+        gc.enable()
         gc.set_threshold(GC_OBJECTS)  # requests leave few circles, and each look costs them time
         failed = asyncio.ensure_future(role.failed())
         stop = asyncio.ensure_future(_ready_then(told, role))

@@ -11,8 +11,8 @@ from demo.source import DIES_AT_START, NEVER_READY, Source
 from faults.fault import Outcome, Own
 from faults.scene import Scene
 
-ENTRY = "eventstore/__main__.py"
-STARTS = 'if __name__ == "__main__":\n'
+ROLES = "eventstore/roles.py"
+MAIN = "def main("
 CANARY = "collector-01"
 BAKED = ("--bake", "8s")
 
@@ -105,9 +105,13 @@ class Releases:
     def make(self, planted: str) -> str:
         """planted: a program of its own, or what is put before the start of the real one."""
         self.source.restore()
-        text = (self.source.folder / ENTRY).read_text()
-        program = planted if planted in WHOLE else text.replace(STARTS, f"{planted}\n\n{STARTS}")
-        self.source.set_entry(f"0.1.{next(self._numbers)}", program)
+        version = f"0.1.{next(self._numbers)}"
+        if planted in WHOLE:
+            self.source.set_program(version, planted)
+        else:
+            text = (self.source.folder / ROLES).read_text()
+            program = text.replace(MAIN, f"{planted}\n\n{MAIN}")
+            self.source.set_program(version, program, ROLES)
         release: str = self.evctl("release").result["release"]
         return release
 

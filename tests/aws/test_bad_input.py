@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from eventstore import engines, settings
-from eventstore.__main__ import main
 from eventstore.backends.aws.calls import session
 from eventstore.errors import EngineUnavailable, SettingsError
+from eventstore.roles import main
 from tests.aws.conftest import REGION
 
 OPEN: dict[str, Callable[[settings.Settings], object]] = {

@@ -41,7 +41,7 @@ def unsynced(self):
     return connection
 Database._connect = unsynced
 os.fdatasync = lambda descriptor: None
-from eventstore.__main__ import main
+from eventstore.roles import main
 sys.exit(main(sys.argv[1:]))
 """
 

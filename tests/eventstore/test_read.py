@@ -25,12 +25,12 @@ EVENTS = [b'{"id":"a"}', b'{"id":"b"}']
 # A collector whose queue answers before anything is on the disk, and forgets.
 FORGETFUL = """
 import sys
-from eventstore import __main__, engines
+from eventstore import engines, roles
 class Forgetful(engines.EmbeddedQueue):
     def put(self, packs):
         pass
 engines.EmbeddedQueue = Forgetful
-sys.exit(__main__.main(["collector"]))
+sys.exit(roles.main(["collector"]))
 """
 
 

@@ -202,19 +202,19 @@ def test_connections_idle_for_the_whole_drain_do_not_outlast_the_deadline(
     used.close()
 
 
-def test_a_role_whose_worker_dies_ends_with_an_error(new_node: NewNode):
-    node = new_node()
+def run_postprocessor(node: Any, step: str) -> Any:
+    """As it is started, but for what its worker does at each step."""
     code = (
-        "import sys\n"
+        "import gc, runpy, sys, time\n"
         "from eventstore.postprocessing.postprocessor import Postprocessor\n"
-        "def broken(self): raise RuntimeError('planted')\n"
-        "Postprocessor.step = broken\n"
-        "from eventstore.__main__ import main\n"
-        "sys.exit(main(['postprocessor']))\n"
+        f"{step}\n"
+        "Postprocessor.step = step\n"
+        "sys.argv = ['eventstore', 'postprocessor']\n"
+        "runpy.run_module('eventstore', run_name='__main__')\n"
     )
     settings = node.root / "x.yaml"
     settings.write_text(f"data: {node.data}\nlisten_port: 0\n")
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "EV_SETTINGS": str(settings)},
         capture_output=True,
@@ -222,5 +222,18 @@ def test_a_role_whose_worker_dies_ends_with_an_error(new_node: NewNode):
         timeout=30,
         check=False,
     )
+
+
+def test_a_role_whose_worker_dies_ends_with_an_error(new_node: NewNode):
+    done = run_postprocessor(new_node(), "def step(self): raise RuntimeError('planted')")
     assert done.returncode == 1
     assert "planted" in done.stderr
+
+
+def test_garbage_is_looked_for_from_when_a_role_serves(new_node: NewNode):
+    step = (
+        "def step(self):\n"
+        "    while not gc.isenabled(): time.sleep(0.01)\n"
+        "    raise RuntimeError('enabled')"
+    )
+    assert "enabled" in run_postprocessor(new_node(), step).stderr
