@@ -28,6 +28,7 @@ from eventstore.dictionaries import Dictionaries
 from eventstore.errors import SettingsError
 from eventstore.formats import READERS, Reader
 from eventstore.processing import sidecar, view
+from eventstore.processing.heap import keep_freed
 from eventstore.processing.transforms import Transform, line_of, load, reason_of
 
 READY = b"ready"
@@ -165,6 +166,7 @@ def _rows(found: bytes) -> Iterator[dict[str, Any]]:
 
 if __name__ == "__main__":
     descriptor, shared, seconds = sys.argv[1:]
+    keep_freed()
     main(
         Connection(int(descriptor)),
         memoryview(mmap.mmap(int(shared), PROGRESS_BYTES)).cast("q"),
