@@ -12,30 +12,34 @@ class SortedKeys:
     """A set of keys in memory, 16 bytes each. Runs are merged so that few have to be searched."""
 
     def __init__(self) -> None:
-        self._runs: list[Int64s] = []
+        self._runs: list[tuple[Int64s, Int64s]] = []  # both halves, in the order of the first
 
     def __len__(self) -> int:
-        return sum(map(len, self._runs))
+        return sum(len(first) for first, _ in self._runs)
 
     def claim(self, keys: Int64s) -> Bools:
         """Which were there before, or earlier among these; from now on all of them are."""
         order = in_order(keys)
         ordered = keys[order]
-        found: Bools = np.zeros(len(keys), dtype=np.bool_)
-        found[1:] = (ordered[1:] == ordered[:-1]).all(axis=1)
-        for run in self._runs:
-            found |= held(run[:, 0], run[:, 1], ordered)
+        found = copies(ordered)
+        for first, second in self._runs:
+            found |= held(first, second, ordered)
         self._add(ordered[~found])
         known = np.empty_like(found)
         known[order] = found
         return known
 
-    def _add(self, run: Int64s) -> None:
-        while self._runs and len(self._runs[-1]) < MERGED_BELOW * len(run):
-            run = np.concatenate((self._runs.pop(), run))
-            run = run[in_order(run)]
-        if len(run):
-            self._runs.append(np.asfortranarray(run))
+    def _add(self, keys: Int64s) -> None:
+        if not len(keys):
+            return
+        first, second = keys[:, 0].copy(), keys[:, 1].copy()
+        while self._runs and len(self._runs[-1][0]) < MERGED_BELOW * len(first):
+            before, second_before = self._runs.pop()
+            first = np.concatenate((before, first))
+            second = np.concatenate((second_before, second))
+            order = np.argsort(first, kind="stable")  # what is in order for long is merged by it
+            first, second = first[order], second[order]
+        self._runs.append((first, second))
 
 
 def in_order(keys: Int64s) -> npt.NDArray[np.intp]:
@@ -45,6 +49,14 @@ def in_order(keys: Int64s) -> npt.NDArray[np.intp]:
     if (ordered[1:] == ordered[:-1]).any():  # a stable order of whole keys costs five times as much
         return np.lexsort((keys[:, 1], keys[:, 0]))
     return order
+
+
+def copies(ordered: Int64s) -> Bools:
+    """Which are the same as the one before."""
+    first, second = ordered[:, 0], ordered[:, 1]
+    found: Bools = np.zeros(len(ordered), dtype=np.bool_)
+    found[1:] = (first[1:] == first[:-1]) & (second[1:] == second[:-1])
+    return found
 
 
 def held(first: Int64s, second: Int64s, keys: Int64s) -> Bools:

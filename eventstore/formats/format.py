@@ -8,7 +8,7 @@ Both are pure.
 """
 
 from base64 import b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -196,9 +196,11 @@ class Reader:
 
     fields: of each event of a run, in order; a text says why that event can't be read. value: one
     event as the JSON object that transforms and readers see. columns: the same as fields at once,
-    where a format can and none of the run's events is unusable; otherwise None.
+    where a format can and none of the run's events is unusable; otherwise None. values: of some
+    events that have no context, what value makes of each; None when that doesn't go at once.
     """
 
     fields: Callable[[Run], list[Fields | str]]
     value: Callable[[bytes, bytes], dict[str, Any]]
     columns: Callable[[Run], Read | None] = lambda _: None
+    values: Callable[[Sequence[bytes]], list[dict[str, Any]] | None] = lambda _: None

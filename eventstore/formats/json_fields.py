@@ -1,5 +1,6 @@
 """The processor's half of every format whose events are JSON objects."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -48,6 +49,15 @@ def value(event: bytes, _context: bytes) -> dict[str, Any]:
     return found
 
 
+def values(events: Sequence[bytes]) -> list[dict[str, Any]] | None:
+    """The same of some of them at once; None when one of them is none."""
+    try:
+        found: list[Any] = orjson.loads(b"[%b]" % b",".join(events))
+    except ValueError:
+        return None
+    return found if len(found) == len(events) and set(map(type, found)) == {dict} else None
+
+
 def _one(decoder: msgspec.json.Decoder[Any], event: bytes) -> Any:
     try:
         return decoder.decode(event)
@@ -62,4 +72,4 @@ def _decoder(names: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(msgspec.defstruct("Fields", columns, rename=renamed, gc=False))
 
 
-READER = Reader(fields, value, columns)
+READER = Reader(fields, value, columns, values)

@@ -1,4 +1,4 @@
-"""How the C library keeps the memory that a processor lets go of, some megabytes with each pack."""
+"""How the C library keeps the memory that a process lets go of, some megabytes with each pack."""
 
 import ctypes
 import logging

@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
+from itertools import chain, repeat
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -26,13 +26,15 @@ import orjson
 from eventstore import packing
 from eventstore.dictionaries import Dictionaries
 from eventstore.errors import SettingsError
-from eventstore.formats import READERS
+from eventstore.formats import READERS, Reader
 from eventstore.processing import sidecar, view
+from eventstore.processing.heap import keep_freed
 from eventstore.processing.transforms import Transform, line_of, load, reason_of
 
 READY = b"ready"
 PROGRESS_BYTES = 8
 MEMORY_BYTES_MAX = 1 << 30
+READ_AT_ONCE_BYTES = 24 << 10  # what more become has left the nearest cache before its turn
 
 
 class Work(msgspec.Struct, array_like=True):
@@ -114,22 +116,27 @@ def _transformed(
     pack: packing.Pack, work: Work, transforms: Sequence[Transform], watch: Watch
 ) -> tuple[dict[int, str], list[bytes]]:
     """Index → why that event is a dead letter; and the lines of the view."""
-    read = READERS[pack.format].value
+    reader = READERS[pack.format]
+    sent_as = pack.events
+    contexts = chain.from_iterable(repeat(one.context, one.events) for one in pack.shares)
     dead: dict[int, str] = {}
     lines = [view.AS_SENT] * pack.count
     room = view.BYTES_MAX - pack.count
     found: Iterator[dict[str, Any] | None] = repeat(None, pack.count)
     if any(one.takes_enriched for one in transforms):
         found = _rows(work.sidecar)
-    events = zip(watch.over(range(pack.count)), pack.per_event(), found, strict=True)
-    for index, (sent, share), enriched in events:
+    at = watch.over(range(pack.count))
+    for index, sent, context, value, enriched in zip(
+        at, sent_as, contexts, _values(reader, sent_as), found, strict=True
+    ):
         if index in work.skipped:
             continue
         if watch.time_is_up:
             dead[index] = "out of time: the pack's whole time was used up before this event"
             continue
         try:
-            line = line_of(transforms, read, sent, share.context, enriched)
+            event = reader.value(sent, context) if value is None else value
+            line = line_of(transforms, event, sent, context, reader.value, enriched=enriched)
         except Exception as error:  # noqa: BLE001 - a user's function may raise anything
             dead[index] = reason_of(error)
             continue
@@ -141,6 +148,15 @@ def _transformed(
     return dead, lines
 
 
+def _values(reader: Reader, events: Sequence[bytes]) -> Iterator[dict[str, Any] | None]:
+    """Of each what its reader makes of it; None for those that must be read one by one."""
+    each_bytes = 1 + sum(map(len, events)) // max(1, len(events))
+    at_once = max(1, READ_AT_ONCE_BYTES // each_bytes)
+    for start in range(0, len(events), at_once):
+        some = events[start : start + at_once]
+        yield from reader.values(some) or repeat(None, len(some))
+
+
 def _rows(found: bytes) -> Iterator[dict[str, Any]]:
     """What enrichment found out about each event."""
     columns = sidecar.decode(found)
@@ -150,6 +166,7 @@ def _rows(found: bytes) -> Iterator[dict[str, Any]]:
 
 if __name__ == "__main__":
     descriptor, shared, seconds = sys.argv[1:]
+    keep_freed()
     main(
         Connection(int(descriptor)),
         memoryview(mmap.mmap(int(shared), PROGRESS_BYTES)).cast("q"),

@@ -63,11 +63,17 @@ def load(name: str) -> Transform:
 
 
 def line_of(
-    transforms: Sequence[Transform], read: Read, sent: bytes, context: bytes, enriched: Event | None
+    transforms: Sequence[Transform],
+    event: Event,
+    sent: bytes,
+    context: bytes,
+    read: Read,
+    *,
+    enriched: Event | None,
 ) -> bytes:
-    """An event's line of the view. read: makes its value of its bytes and context, as a Reader's.
-    Raises whatever a transform raises, Unusable, and TypeError when a result is no JSON."""
-    event = read(sent, context)
+    """An event's line of the view. read: what has made its value of its bytes and context, as a
+    Reader's. Raises whatever a transform raises, Unusable, and TypeError when a result is no JSON.
+    """
     before = event.copy()  # of the first level: what a mutation below it changes is found out below
     found: object = event
     for one in transforms:

@@ -37,8 +37,8 @@ def decode(view: bytes, events: int) -> list[bytes]:
 
 def shortened(line: bytes, sent: bytes) -> bytes:
     """What is kept of JSON that is seen instead of what was sent."""
-    shared = sent[:-1]
-    return ADDED + line[len(shared) :] if line.startswith(shared) else line
+    left = line.removeprefix(sent[:-1])
+    return line if len(left) == len(line) else ADDED + left
 
 
 def whole(line: bytes, sent: bytes) -> bytes:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from eventstore.backends.embedded import key_index
 from eventstore.backends.embedded.key_index import SCHEMA, KeyIndex, Probe, Segment
+from eventstore.backends.sorted_keys import SortedKeys
 
 Claims = list[list[tuple[int, int]]]
 # Few spans and few keys, so that most of them come again; half of the keys differ by halves only.
@@ -50,6 +51,17 @@ def claim(
     known = index.claim(connection, spans, keys_of([n for _, n in some])).tolist()
     connection.execute("COMMIT")
     return known
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(0, 60), max_size=30), max_size=25))
+def test_sorted_keys_answer_as_a_set_does(made: list[list[int]]):
+    held, expected = SortedKeys(), set[int]()
+    for some in made:
+        known = held.claim(keys_of(some)).tolist()
+        assert known == [n in expected or n in some[:place] for place, n in enumerate(some)]
+        expected |= set(some)
+    assert len(held) == len(expected)
 
 
 @settings(max_examples=150, deadline=None)

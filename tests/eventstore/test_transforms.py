@@ -103,6 +103,16 @@ def test_of_members_added_to_a_compact_object_only_these_are_kept(
     assert found.times_seen is None
 
 
+def test_an_event_that_only_its_own_transform_can_not_read_is_the_only_one_that_dies(run: Run):
+    events = [b'{"n":%d}' % number for number in range(200)]
+    events[70] = b'{"n":1e999}'  # JSON, and no number that a double could hold
+    found = run(events, "stamp")
+    assert {letter.index: letter.stage for letter in found.dead} == {70: "transform"}
+    seen = lines(found, 200)
+    assert seen[70] == b""
+    assert all(seen[n] == b'{"n":%d,"stamped":true}' % n for n in range(200) if n != 70)
+
+
 def test_transforms_work_on_what_the_one_before_returned(run: Run):
     found = run(commands("drop", "split"), "by_command", "double", "stamp")
     assert found.times_seen == [0, 4]

@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from eventstore.backends.sorted_keys import Bools, Int64s, held, in_order
+from eventstore.backends.sorted_keys import Bools, Int64s, copies, held, in_order
 
 Words = npt.NDArray[np.uint64]
 Row = tuple[int, int, int, int | None, bytes]  # of key_runs
@@ -163,8 +163,7 @@ class KeyIndex:
             places = np.flatnonzero(spans == span)
             places = places[in_order(keys[places])]
             ordered = keys[places]
-            found = self._stored(connection, span, ordered)
-            found[1:] |= (ordered[1:] == ordered[:-1]).all(axis=1)
+            found = self._stored(connection, span, ordered) | copies(ordered)
             known[places] = found
             if not found.all():
                 self._add(connection, span, ordered[~found])
