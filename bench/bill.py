@@ -132,12 +132,12 @@ class Gathering:
 
     store: EventStore
     turn: Turn
+    tidied_at_s: float
     leases: list[Lease] = field(default_factory=list)
-    tidied_at_s: float = 0
 
     @classmethod
     def of(cls, store: EventStore, case: Case, clock: Clock) -> Gathering:
-        made = cls(store, Turn(store, case.linger_s or 0, lambda: clock.now_s))
+        made = cls(store, Turn(store, case.linger_s or 0, lambda: clock.now_s), clock.now_s)
         made.noted(has_enough=False)
         return made
 
