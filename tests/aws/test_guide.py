@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def test_the_guide_leads_from_nothing_to_an_environment_and_back(
 ):
     fleet = a_fleet(tmp_path)
     write_file(tmp_path / "aws" / "prod.yaml", shop.app, nodes["groups"]["collector"])
+    shutil.copytree(POLICIES, tmp_path / "docs" / "aws")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EVCTL_FLEET", str(fleet.path))
     monkeypatch.setattr(cli.asked, "SaltClient", lambda *_: FakeFleet.of(fleet.nodes()))
@@ -55,6 +57,11 @@ def test_the_guide_leads_from_nothing_to_an_environment_and_back(
         code = run([*words, "--json"])
         said[words[1]] = json.loads(capsys.readouterr().out.splitlines()[-1])
         assert code == 0, (command, said)
+    described = block("queues")
+    profiles = {one["instance_profile"] for one in described["groups"].values()}
+    assert profiles < {f"shop-prod-{role}" for role in described["roles"]}
+    made = {(one["action"], one["name"]) for one in said["roles"]["changes"]}
+    assert made == {("create", f"{shop.app}-prod-{role}") for role in described["roles"]}
     assert {one["action"] for one in said["plan"]["changes"]} == {"create"}
     assert {one["action"] for one in said["apply"]["changes"]} == {"keep"}  # of the second
     assert len(said["join"]["joined"]) == 2 + 2 + 1
