@@ -60,6 +60,12 @@ class Capacity:
     def first(self) -> Limit:
         return max(self.limits, key=lambda one: one.share)
 
+    def provisioned_usd_per_hour(self, prices: Prices) -> float:
+        """DynamoDB's units, where they aren't paid by use but kept ready, used so far."""
+        used = self.consumption
+        writes = prices.usd("dynamodb_wcu_hour", used.writes / COMFORTABLE)
+        return writes + prices.usd("dynamodb_rcu_hour", used.reads / COMFORTABLE)
+
     def per_billion(self, usd_per_hour: float) -> float:
         return usd_per_hour / (self.rate * HOUR_S) * BILLION
 
