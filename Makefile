@@ -59,7 +59,7 @@ simulate: $(VENV)/ready
 # What goes wrong during rollouts, on a lab under load, some forty minutes: a table, and
 # build/rollout-faults.json. NAMES="two-operators disk-full" plays only these.
 faults: $(VENV)/ready machines
-	$(if $(filter process,$(DRIVER)),,$(call debian,nftables libfaketime))
+	$(if $(filter process,$(DRIVER)),,$(call debian,nftables gcc libc6-dev))
 	$(BIN)/python -m faults --driver $(DRIVER) $(NAMES)
 
 lint: $(VENV)/ready

@@ -42,7 +42,6 @@ def prefetch(
     except DiskFull:
         tarball.unlink(missing_ok=True)
         raise
-    tarball.unlink()
     seconds = round(time.monotonic() - began, 3)
     return {
         "release": release,
@@ -57,18 +56,13 @@ def fetch(layout: Layout, registry: Registry, release: str) -> int:
     registry raises."""
     _make_folders(layout)
     tarball = _tarball(layout, release)
-    if tarball.is_file():  # verified before an earlier try ended
-        return 0
-    partial = tarball.with_name(f"{tarball.name}.part")
     try:
         with disk.telling_disk_full(layout.releases, release):
-            manifest = registry.manifest(release)
-            had_bytes = partial.stat().st_size if partial.is_file() else 0
-            disk.check_room(layout.releases, manifest.tarball_bytes, release)
-            registry.fetch(release, tarball)
-            return manifest.tarball_bytes - had_bytes
+            if not tarball.is_file():
+                disk.check_room(layout.releases, registry.manifest(release).tarball_bytes, release)
+            return registry.fetch(release, tarball)
     except DiskFull:
-        partial.unlink(missing_ok=True)
+        tarball.with_name(f"{tarball.name}.part").unlink(missing_ok=True)
         raise
 
 
@@ -77,7 +71,7 @@ def _tarball(layout: Layout, release: str) -> Path:
 
 
 def install(layout: Layout, manifest: Manifest, tarball: Path, python: Path | None) -> None:
-    """releases/<id>/ from a verified tarball: whole, or not at all."""
+    """releases/<id>/ from a verified tarball, which is removed: whole, or not at all."""
     folder = layout.release(manifest.release)
     remove_tree(folder)
     try:
@@ -93,6 +87,7 @@ def install(layout: Layout, manifest: Manifest, tarball: Path, python: Path | No
             _write_role(folder, role, command)
         venv.check_imports(folder, modules(commands.values()))
         _make_read_only(folder)
+        tarball.unlink()  # before all that is left is synced
         _mark_complete(folder, manifest)
     except BaseException:
         remove_tree(folder)

@@ -153,23 +153,26 @@ class Registry:
             next_step="evctl releases lists them; evctl release makes one",
         )
 
-    def fetch(self, release: str, dest: Path) -> None:
-        """The verified tarball at `dest`. Goes on where an earlier attempt stopped.
+    def fetch(self, release: str, dest: Path) -> int:
+        """The verified tarball at `dest`; how many bytes were read for it. Goes on where an earlier
+        attempt stopped, and reads nothing when that had all.
 
         DigestMismatch: then nothing is left of it.
         """
         manifest = self.manifest(release)
         partial = dest.with_name(f"{dest.name}.part")
         dest.parent.mkdir(parents=True, exist_ok=True)
+        if dest.is_file():  # nothing was synced: a power cut may have spoiled it since
+            dest.rename(partial)
         with partial.open("ab") as file:
-            for chunk in self._objects.read(_tarball_key(release), file.tell()):
-                file.write(chunk)
-                if file.tell() > manifest.tarball_bytes:
-                    break
-            file.flush()
-            os.fsync(file.fileno())
+            had_bytes = file.tell()
+            if had_bytes < manifest.tarball_bytes:
+                for chunk in self._objects.read(_tarball_key(release), had_bytes):
+                    file.write(chunk)
+                    if file.tell() > manifest.tarball_bytes:
+                        break
+            size = file.tell()
         if _digest(partial) != manifest.tarball_sha256:
-            size = partial.stat().st_size
             partial.unlink()
             raise DigestMismatch(
                 f"the tarball of {release} isn't what its manifest says",
@@ -177,6 +180,7 @@ class Registry:
                 next_step="try again; if it stays so, make and publish a new release",
             )
         partial.rename(dest)
+        return size - had_bytes
 
     def releases(self) -> list[str]:
         """Ids of all published releases."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,44 +13,43 @@ from faults.fault import Outcome
 from faults.scene import RETURN_S, Scene
 
 NODE = "processor-02"
-INSIDE = "/usr/local/lib/faketime.so"
-
-
-def library() -> Path | None:
-    """What shows processes another time; None where it isn't installed."""
-    return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+SOURCE = Path(__file__).parent / "wrong_clock.c"
+INSIDE = "/usr/local/lib/wrong_clock.so"
 
 
 def missing() -> str:
-    return "" if library() else "libfaketime is not installed (apt-get install libfaketime)"
+    """Why no clock can be made wrong here."""
+    return "" if shutil.which("cc") else "there is no C compiler (apt-get install gcc libc6-dev)"
 
 
 @contextmanager
-def wrong_clock(scene: Scene, off_by: str) -> Iterator[None]:
-    """off_by: as libfaketime has it, `+1h`. Generations that run keep the time that they know."""
-    shutil.copyfile(library() or "", scene.lab.node_root(NODE) / f"merged{INSIDE}")
-    set_to = f"set-environment LD_PRELOAD={INSIDE} FAKETIME={off_by} FAKETIME_DONT_RESET=1"
-    scene.on_node(NODE, f"systemctl {set_to} && systemctl restart salt-minion")
+def wrong_clock(scene: Scene, off_s: int) -> Iterator[None]:
+    """Generations that run keep the time that they know."""
+    library = f"{scene.lab.node_root(NODE)}/merged{INSIDE}"
+    built = ["cc", "-shared", "-fPIC", "-O2", "-o", library, str(SOURCE)]
+    subprocess.run(built, check=True, capture_output=True, timeout=60)
+    scene.on_node(NODE, f"systemctl set-environment LD_PRELOAD={INSIDE} CLOCK_OFF_S={off_s}")
+    scene.on_node(NODE, "systemctl restart salt-minion")
     try:
         yield
     finally:
-        unset = "systemctl unset-environment LD_PRELOAD FAKETIME FAKETIME_DONT_RESET"
-        scene.on_node(NODE, f"{unset} && systemctl restart salt-minion")
+        scene.on_node(NODE, "systemctl unset-environment LD_PRELOAD CLOCK_OFF_S")
+        scene.on_node(NODE, "systemctl restart salt-minion")
 
 
-def wrong(off_by: str, *options: str) -> Callable[[Scene], Outcome]:
+def wrong(off_s: int) -> Callable[[Scene], Outcome]:
     """There and back, and the new generation's clock is as wrong. Once the clock is right, there
-    again: so that no generation is left whose clock is wrong. options: of these rollouts."""
+    again: so that no generation is left whose clock is wrong."""
 
     def play(scene: Scene) -> Outcome:
-        with wrong_clock(scene, off_by):
+        with wrong_clock(scene, off_s):
             wait_for(lambda: all(scene.serving().values()), RETURN_S, "the node is heard again")
-            done = scene.roll_out(scene.good, *options, expect=None)
+            done = scene.roll_out(scene.good, expect=None)
             scene.wait_until_served(scene.everywhere(scene.good))
             scene.evctl("rollback", "--yes")
             scene.wait_until_served(scene.everywhere(scene.base))
         wait_for(lambda: all(scene.serving().values()), RETURN_S, "the node is heard again")
-        scene.roll_out(scene.good, *options)
+        scene.roll_out(scene.good)
         return Outcome(done.result["state"], scene.everywhere(scene.good))
 
     return play

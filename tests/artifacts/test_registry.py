@@ -197,11 +197,14 @@ def test_a_fetch_goes_on_where_it_stopped(bench: Bench) -> None:
     assert list(got.parent.iterdir()) == [got]
 
 
-def test_a_partial_file_that_is_whole_is_enough(bench: Bench) -> None:
+@pytest.mark.parametrize("left", ["got.tar.part", "got.tar"])
+def test_what_an_earlier_attempt_left_whole_is_enough(bench: Bench, left: str) -> None:
     tarball, manifest = bench.published()
-    (bench.folder / "got.tar.part").write_bytes(tarball.read_bytes())
-    bench.registry.fetch(manifest.release, bench.folder / "got.tar")
+    store = Counting(bench.objects)
+    (bench.folder / left).write_bytes(tarball.read_bytes())
+    assert Registry(store, bench.trust).fetch(manifest.release, bench.folder / "got.tar") == 0
     assert (bench.folder / "got.tar").read_bytes() == tarball.read_bytes()
+    assert store.offsets == []
 
 
 @pytest.mark.parametrize("fault", ["changed", "longer", "much longer", "shorter", "empty"])
@@ -223,16 +226,21 @@ def test_another_tarball_is_removed(bench: Bench, fault: str) -> None:
     assert list(got.parent.iterdir()) == []
 
 
+@pytest.mark.parametrize("left", ["got.tar.part", "got.tar"])
 @pytest.mark.parametrize("part", [b"another release", b"x" * 4_000_000], ids=["short", "long"])
-def test_a_partial_file_of_something_else_is_removed(bench: Bench, part: bytes) -> None:
-    """The next try begins anew."""
+def test_what_an_earlier_attempt_left_of_something_else_is_removed(
+    bench: Bench, part: bytes, left: str
+) -> None:
+    """A power cut can make anything of it. The next try begins anew."""
     tarball, manifest = bench.published()
-    (bench.folder / "got.tar.part").write_bytes(part)
+    got = bench.folder / "out/got.tar"
+    got.parent.mkdir()
+    got.with_name(left).write_bytes(part)
     with pytest.raises(DigestMismatch):
-        bench.registry.fetch(manifest.release, bench.folder / "got.tar")
-    assert not (bench.folder / "got.tar.part").exists()
-    bench.registry.fetch(manifest.release, bench.folder / "got.tar")
-    assert (bench.folder / "got.tar").read_bytes() == tarball.read_bytes()
+        bench.registry.fetch(manifest.release, got)
+    assert list(got.parent.iterdir()) == []
+    assert bench.registry.fetch(manifest.release, got) == manifest.tarball_bytes
+    assert got.read_bytes() == tarball.read_bytes()
 
 
 # Names.

@@ -1,4 +1,9 @@
-"""The embedded queue: one row a pack; leases in a table of their own, away from the blobs."""
+"""The embedded queue: one row a pack; leases in a table of their own, away from the blobs.
+
+All processes that share this file run on one machine. Leases and ages are in its uptime, which
+goes on evenly whoever sets the clock. It begins anew with each boot: a lease that was taken later
+than now was taken before the boot, and is over.
+"""
 
 import secrets
 import sqlite3
@@ -24,48 +29,59 @@ from eventstore.ledger import (
 )
 from eventstore.ports import Depth, Lease, Packed, QueueLedger, Stage, Waiting, Way
 
+# *_at_ms: since 1970, for receipts. *_up_ms: since the machine's boot.
 SCHEMA = (
     "CREATE TABLE packs (seq INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE,"
     " endpoint TEXT NOT NULL, events INTEGER NOT NULL, queued_at_ms INTEGER NOT NULL,"
-    " body BLOB NOT NULL)",
+    " queued_up_ms INTEGER NOT NULL, body BLOB NOT NULL)",
     "CREATE TABLE leases (seq INTEGER PRIMARY KEY, token TEXT NOT NULL,"
-    " free_at_ms INTEGER NOT NULL, attempts INTEGER NOT NULL, reason TEXT NOT NULL,"
+    " taken_up_ms INTEGER NOT NULL, free_up_ms INTEGER NOT NULL,"
+    " attempts INTEGER NOT NULL, reason TEXT NOT NULL,"
     " claimed_at_ms INTEGER NOT NULL, node TEXT NOT NULL, release TEXT NOT NULL)",
     # Kept along: counting rows would make every put as slow as the backlog is long.
     "CREATE TABLE depth (packs INTEGER NOT NULL, bytes INTEGER NOT NULL)",
     "INSERT INTO depth VALUES (0, 0)",
     *ledger_table.SCHEMA,
 )
-VERSION = 2
+VERSION = 3
 FREE = ""  # the token of a lease that nobody holds: only its count of attempts still matters
 
 PUT = (
-    "INSERT OR IGNORE INTO packs (id, endpoint, events, queued_at_ms, body) VALUES (?, ?, ?, ?, ?)"
+    "INSERT OR IGNORE INTO packs (id, endpoint, events, queued_at_ms, queued_up_ms, body)"
+    " VALUES (?, ?, ?, ?, ?, ?)"
 )
 ANY_CLAIMABLE = (
     "SELECT 1 FROM packs LEFT JOIN leases ON leases.seq = packs.seq"
-    " WHERE leases.seq IS NULL OR leases.free_at_ms <= ? LIMIT 1"
+    " WHERE leases.seq IS NULL OR ?1 NOT BETWEEN taken_up_ms AND free_up_ms - 1 LIMIT 1"
 )
 CLAIMABLE = (
     "SELECT packs.seq, id, endpoint, events, queued_at_ms, body, leases.attempts, leases.reason"
     " FROM packs LEFT JOIN leases ON leases.seq = packs.seq"
-    " WHERE leases.seq IS NULL OR leases.free_at_ms <= ? ORDER BY packs.seq LIMIT ?"
+    " WHERE leases.seq IS NULL OR ?1 NOT BETWEEN taken_up_ms AND free_up_ms - 1"
+    " ORDER BY packs.seq LIMIT ?2"
 )
 CLAIM = (
-    "INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (seq) DO UPDATE SET token = excluded.token, free_at_ms = excluded.free_at_ms,"
-    " attempts = excluded.attempts, claimed_at_ms = excluded.claimed_at_ms, node = excluded.node,"
-    " release = excluded.release"
+    "INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (seq) DO UPDATE SET token = excluded.token, taken_up_ms = excluded.taken_up_ms,"
+    " free_up_ms = excluded.free_up_ms, attempts = excluded.attempts,"
+    " claimed_at_ms = excluded.claimed_at_ms, node = excluded.node, release = excluded.release"
 )
 HELD = (
     "SELECT packs.seq, length(packs.body), endpoint, events FROM packs JOIN leases USING (seq)"
     " WHERE id = ? AND token = ?"
 )
+EXTEND = "UPDATE leases SET taken_up_ms = ?, free_up_ms = ? WHERE seq = ?"
+RELEASE = (
+    "UPDATE leases SET token = ?, taken_up_ms = ?, free_up_ms = ?, attempts = ?, reason = ?"
+    " WHERE seq = ?"
+)
 DEPTH = (
     "SELECT packs, bytes,"
-    " (SELECT count(*) FROM leases WHERE token != '' AND free_at_ms > ?1),"
-    " (SELECT queued_at_ms FROM packs LEFT JOIN leases ON leases.seq = packs.seq"
-    "  WHERE leases.seq IS NULL OR token = '' OR free_at_ms <= ?1"
+    " (SELECT count(*) FROM leases"
+    "  WHERE token != '' AND ?1 BETWEEN taken_up_ms AND free_up_ms - 1),"
+    " (SELECT queued_up_ms FROM packs LEFT JOIN leases ON leases.seq = packs.seq"
+    "  WHERE leases.seq IS NULL OR token = ''"
+    "  OR ?1 NOT BETWEEN taken_up_ms AND free_up_ms - 1"
     "  ORDER BY packs.seq LIMIT 1) FROM depth"
 )
 FIND = (
@@ -96,11 +112,11 @@ class EmbeddedQueue:
         self, connection: sqlite3.Connection, packs: Sequence[Packed], hop: str
     ) -> dict[Key, Tally]:
         """Those that were not there yet, counted under this hop."""
-        now = _now_ms()
+        now_ms, up_ms = _now_ms(), _up_ms()
         counted: dict[Key, Tally] = {}
         added = added_bytes = 0
         for pack in packs:
-            row = (pack.pack_id.bytes, pack.endpoint, pack.events, now, pack.body)
+            row = (pack.pack_id.bytes, pack.endpoint, pack.events, now_ms, up_ms, pack.body)
             if connection.execute(PUT, row).rowcount:
                 added += 1
                 added_bytes += len(pack.body)
@@ -126,54 +142,50 @@ class EmbeddedQueue:
         release: str = "",
     ) -> list[Lease]:
         # Looking first costs no lock: an idle processor must not stand in the collectors' way.
-        if not self._database.rows(ANY_CLAIMABLE, (_now_ms(),)):
+        if not self._database.rows(ANY_CLAIMABLE, (_up_ms(),)):
             return []
         token = secrets.token_hex(8)
         leases = []
         with self._database.transaction() as connection:
-            now = _now_ms()
-            free_at_ms = now + int(lease_s * 1000)
-            for row in connection.execute(CLAIMABLE, (now, packs_max)).fetchall():
+            now_ms, up_ms = _now_ms(), _up_ms()
+            free_ms = up_ms + int(lease_s * 1000)
+            for row in connection.execute(CLAIMABLE, (up_ms, packs_max)).fetchall():
                 seq, pack_id, endpoint, events, queued_at_ms, body, before, reason = row
                 attempts, reason = (before or 0) + 1, reason or ""
-                stages = _stages(queued_at_ms, (now, node, release, attempts, reason))
+                stages = _stages(queued_at_ms, (now_ms, node, release, attempts, reason))
                 way = Way(endpoint, events, stages)
                 leases.append(Lease(UUID(bytes=pack_id), body, attempts, token, reason, way))
-                claim = (seq, token, free_at_ms, attempts, reason, now, node, release)
-                connection.execute(CLAIM, claim)
+                connection.execute(
+                    CLAIM,
+                    (seq, token, up_ms, free_ms, attempts, reason, now_ms, node, release),
+                )
         return leases
 
     def extend(self, leases: Collection[Lease], lease_s: float) -> list[Lease]:
         held = []
         with self._database.transaction() as connection:
-            until_ms = _now_ms() + int(lease_s * 1000)
+            up_ms = _up_ms()
+            free_ms = up_ms + int(lease_s * 1000)
             for lease in leases:
                 found = connection.execute(HELD, (lease.pack_id.bytes, lease.token)).fetchone()
                 if found is None:
                     continue
-                connection.execute(
-                    "UPDATE leases SET free_at_ms = ? WHERE seq = ?", (until_ms, found[0])
-                )
+                connection.execute(EXTEND, (up_ms, free_ms, found[0]))
                 held.append(lease)
         return held
 
     def release(self, leases: Collection[Lease], *, delay_s: float = 0, reason: str = "") -> None:
         with self._database.transaction() as connection:
-            free_at_ms = _now_ms() + int(delay_s * 1000)
+            up_ms = _up_ms()
+            free_ms = up_ms + int(delay_s * 1000)
             for lease in leases:
                 found = connection.execute(HELD, (lease.pack_id.bytes, lease.token)).fetchone()
                 if found is None:
                     continue
+                attempts = lease.attempts if reason else lease.attempts - 1
                 connection.execute(
-                    "UPDATE leases SET token = ?, free_at_ms = ?, attempts = ?, reason = ?"
-                    " WHERE seq = ?",
-                    (
-                        FREE,
-                        free_at_ms,
-                        lease.attempts if reason else lease.attempts - 1,
-                        reason or lease.reason,
-                        found[0],
-                    ),
+                    RELEASE,
+                    (FREE, up_ms, free_ms, attempts, reason or lease.reason, found[0]),
                 )
 
     def ack(self, leases: Collection[Lease]) -> None:
@@ -193,10 +205,11 @@ class EmbeddedQueue:
             ledger_table.add(connection, taken)
 
     def depth(self) -> Depth:
-        now = _now_ms()
-        packs, body_bytes, leased, since_ms = self._database.rows(DEPTH, (now,))[0]
-        oldest_s = 0.0 if since_ms is None else max(0, now - since_ms) / 1000
-        return Depth(packs, body_bytes, leased, oldest_s)
+        packs, body_bytes, leased, queued_ms = self._database.rows(DEPTH, (_up_ms(),))[0]
+        waited_ms, up_ms = 0, _up_ms()  # after the look: later than all that it found
+        if queued_ms is not None:  # before the boot: at least since then
+            waited_ms = up_ms - queued_ms if queued_ms <= up_ms else up_ms
+        return Depth(packs, body_bytes, leased, waited_ms / 1000)
 
     def find(self, pack_id: UUID) -> Waiting | None:
         rows = self._database.rows(FIND, (pack_id.bytes,))
@@ -232,5 +245,8 @@ def _stages(queued_at_ms: int, claim: Sequence[Any]) -> tuple[Stage, ...]:
 
 
 def _now_ms() -> int:
-    # The wall clock: all processes that share this file run on one machine.
     return time.time_ns() // 1_000_000
+
+
+def _up_ms() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
