@@ -14,7 +14,9 @@ import pytest
 import yaml
 
 import cli.asked
+from artifacts.gates import read_gate
 from cli.main import run
+from cli.rollout.gates import Span, judge
 from eventstore import engines, settings
 from tests.aws.shop import POLICIES, Shop
 from tests.aws.test_nodes import a_fleet
@@ -71,6 +73,13 @@ def test_the_guide_leads_from_nothing_to_an_environment_and_back(
     assert {one["kind"] for one in said["destroy"]["deleted"]} == {
         *("queue", "table", "bucket", "template", "group", "alarm")
     }
+
+
+def test_the_gate_that_it_gives_is_one_that_processors_are_measured_by():
+    gate = read_gate("age", block("age")["age"])
+    within, every = (f'ev_pack_wait_seconds_bucket{{le="{bound}"}}' for bound in ("10", "+Inf"))
+    long, short = {within: 98.0, every: 100.0}, {within: 100.0, every: 100.0}
+    assert [judge(gate, [Span({}, one)], []).state for one in (long, short)] == ["failed", "passed"]
 
 
 def write_file(path: Path, app: str, there: dict[str, Any]) -> None:
