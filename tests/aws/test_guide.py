@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import yaml
 
 import cli.asked
 from artifacts.gates import read_gate
+from cli.aws.user_data import user_data
+from cli.lab.image import MINION_UNIT
 from cli.main import run
 from cli.rollout.gates import Span, judge
 from eventstore import engines, settings
@@ -73,6 +76,20 @@ def test_the_guide_leads_from_nothing_to_an_environment_and_back(
     assert {one["kind"] for one in said["destroy"]["deleted"]} == {
         *("queue", "table", "bucket", "template", "group", "alarm")
     }
+
+
+def test_what_it_installs_is_what_a_node_needs(tmp_path: Path):
+    """Read by a shell, not run: the unit that it writes, and the versions."""
+    install = block("install")["install"]
+    script = user_data("shop-prod", "collector", "salt.internal", install)
+    subprocess.run(["sh", "-n"], input=script.encode(), timeout=30, check=True)
+    (pip,) = (line for line in install if "/pip install" in line)
+    needed = (POLICIES.parent.parent / "requirements" / "node.in").read_text().splitlines()
+    assert pip.split()[3:] == [line for line in needed if not line.startswith("#")]
+    unit = tmp_path / "salt-minion.service"
+    write = install[-1].replace("/etc/systemd/system/salt-minion.service", str(unit))
+    subprocess.run(["sh", "-c", write], timeout=30, check=True)
+    assert set(unit.read_text().split("\n")) <= set(MINION_UNIT.split("\n"))
 
 
 def test_the_gate_that_it_gives_is_one_that_processors_are_measured_by():

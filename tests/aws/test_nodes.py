@@ -342,6 +342,7 @@ def test_a_machine_becomes_a_node_of_its_role_when_it_was_given_its_token(tmp_pa
     assert (said["id"], said["master"]) == ("processor-i-0abc", "salt.internal")
     assert said["grains"] == {"evctl_token": "t0ken"}
     assert said["autosign_grains"] == ["evctl_token"]
+    assert said["tcp_keepalive_idle"] + 3 * said["tcp_keepalive_intvl"] < 60  # a master's patience
     assert minion.stat().st_mode & 0o077 == 0
     assert (tmp_path / "ready").exists()
     assert (tmp_path / "systemctl").read_text() == "enable --now salt-minion\n"
