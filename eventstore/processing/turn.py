@@ -41,7 +41,8 @@ class Turn:
 
     def pause_s(self) -> float:
         """Until it may be."""
-        return 0 if self._until_s or not self._is_thin else self._linger_s / LOOKS
+        has_none = self._is_thin and self._until_s is None
+        return self._linger_s / LOOKS if has_none else 0
 
     def note_claim(self, *, is_all: bool) -> None:
         """is_all: nothing else waited."""
