@@ -5,10 +5,11 @@ and scaling/prices.yaml has the prices. Nothing here is a speed. Each event has 
 
 Traffic is either dense, as of 200,000 events a second: packs are sent by fours, claimed by
 sixteens, and merged until there are 4 MiB; or thin, 100 events a second, each pack a tenth of a
-second after the one before: they are sent alone, claimed by twenties, and merged as they come to
-one or two processors within the linger. What these and two collectors ask of SQS every so many
-seconds is added there. The post-processor publishes every two seconds, or every five minutes where
-the linger is longer than that. Machines, what is kept, and traffic between zones are apart.
+second after the one before: they are sent alone, claimed by twenties, and merged as they come
+within the linger to whichever of the processors claim, which these find out as they always do. What
+processors and two collectors ask of SQS every so many seconds is added there. The post-processor
+publishes every two seconds, or every five minutes where the linger is longer than that. Machines,
+what is kept, and traffic between zones are apart.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import json
 import math
 import os
 import random
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -30,10 +32,12 @@ from cli.lab.engines.start import VARIABLES
 from eventstore import engines, settings
 from eventstore.backends.aws.queue import COUNT_S_MAX, IN_FLIGHT_S
 from eventstore.dictionaries import Dictionaries, Dictionary
-from eventstore.ports import Enriched, Lease, Packed, Queue
+from eventstore.ports import Enriched, EventStore, Lease, Packed, Queue
 from eventstore.postprocessing.postprocessor import Postprocessor
 from eventstore.processing.enrich import Rules, enrich
 from eventstore.processing.gathered import ENOUGH_BYTES, LOOKS
+from eventstore.processing.processor import TIDY_S
+from eventstore.processing.turn import LINGER_S_MIN, Turn
 from scaling import prices
 
 BILLION = 1e9
@@ -57,8 +61,7 @@ LEASE_S = 600
 
 @dataclass(frozen=True)
 class Case:
-    """linger_s: None: traffic is dense. has_dictionary: whether packs are compressed with one.
-    processors: each has packs of its own between the others'."""
+    """linger_s: None: traffic is dense. has_dictionary: whether packs are compressed with one."""
 
     events_a_pack: int
     placement: str
@@ -103,28 +106,63 @@ class Case:
             return 0
         look_s = max(self.linger_s / LOOKS, IN_FLIGHT_S)
         alone = 1 / self.linger_s if self.linger_s else 0
-        return THIN_COLLECTORS / COUNT_S_MAX + self.processors * (1 / look_s + alone)
+        claiming = 1 if self.linger_s >= LINGER_S_MIN else self.processors
+        return THIN_COLLECTORS / COUNT_S_MAX + claiming * (1 / look_s + alone)
 
     def packs_a_put(self, pack_bytes: int) -> int:
+        """Of thin traffic those of all processors' next puts."""
         if self.is_thin:
             return max(1, self._lingering())
         return CLAIMED if self.placement == "items" else -(-ENOUGH_BYTES // pack_bytes)
 
     def puts(self, packs_a_put: int, publish_s: float) -> int:
-        """Of each processor; of thin traffic as many as come until something is published."""
-        seconds = packs_a_put * self.processors * self.every_s
+        """Of thin traffic as many as come until something is published."""
+        seconds = packs_a_put * self.every_s
         until = math.ceil(publish_s / seconds) if self.is_thin else PUTS_MIN
         return max(until, PACKS_MIN // packs_a_put)
 
     def _lingering(self) -> int:
-        """Packs that come to one processor meanwhile."""
-        packs_per_s = THIN_EVENTS_S / self.events_a_pack / self.processors
-        return int(packs_per_s * (self.linger_s or 0))
+        """Packs that come meanwhile."""
+        return int(THIN_EVENTS_S / self.events_a_pack * (self.linger_s or 0))
+
+
+@dataclass
+class Gathering:
+    """A processor that has had thin traffic until now. leases: what it holds."""
+
+    store: EventStore
+    turn: Turn
+    tidied_at_s: float
+    leases: list[Lease] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, store: EventStore, case: Case, clock: Clock) -> Gathering:
+        made = cls(store, Turn(store, case.linger_s or 0, lambda: clock.now_s), clock.now_s)
+        made.noted(has_enough=False)
+        return made
+
+    def noted(self, *, has_enough: bool) -> None:
+        """After a put."""
+        self.turn.note_claim(is_all=True)
+        self.turn.note_put(has_enough=has_enough)
+
+    def tidy(self, now_s: float) -> None:
+        if now_s - self.tidied_at_s >= TIDY_S:
+            self.store.tidy(now_s)
+            self.tidied_at_s = now_s
+
+
+@dataclass
+class Clock:
+    """The traffic's own: packs are made more quickly than they would come."""
+
+    now_s: float
 
 
 @dataclass(frozen=True)
 class Bill:
-    """amounts: of a billion events, as AWS bills them; usd: what each of them costs."""
+    """amounts: of a billion events, as AWS bills them; usd: what each of them costs. packs_a_put:
+    on average."""
 
     events_a_pack: int
     traffic: str
@@ -181,8 +219,9 @@ def measured(case: Case, options: settings.Settings, dictionary: Dictionary) -> 
         make()
     with ExitStack() as opened:
         queue = opened.enter_context(closing(engines.open_queue(options)))
-        stores = [
-            opened.enter_context(closing(engines.open_store(options)))
+        clock = Clock(time.time())
+        processors = [
+            Gathering.of(opened.enter_context(closing(engines.open_store(options))), case, clock)
             for _ in range(case.processors)
         ]
         aggregates = engines.open_aggregates(options)
@@ -191,21 +230,30 @@ def measured(case: Case, options: settings.Settings, dictionary: Dictionary) -> 
         sample = next(made)
         pack_bytes = _bytes_of(enrich(sample.pack_id, sample.body, rules, None, known))
         packs_a_put = case.packs_a_put(pack_bytes)
-        publisher = Postprocessor(stores[0], aggregates, options)
-        began, events, published_at = _consumed(), 0, 0
+        publisher = Postprocessor(processors[0].store, aggregates, options)
+        began, puts, events, published_at = _consumed(), 0, 0, 0
         for _ in range(case.puts(packs_a_put, options.publish_s)):
-            held: list[list[Lease]] = [[] for _ in stores]
             for start in range(0, packs_a_put, case.looked_for_together):
                 coming = min(case.looked_for_together, packs_a_put - start)
-                for _ in range(0, coming * len(stores), case.sent_together):
+                for _ in range(0, coming, case.sent_together):
                     queue.put(list(islice(made, case.sent_together)))
-                for leases in held:
-                    _claim(queue, leases, start + coming, case)
-            for store, leases in zip(stores, held, strict=True):
-                store.put([enrich(one.pack_id, one.body, rules, None, known) for one in leases])
-                store.orders(0)  # a processor asks whether an erasure stands
-                queue.ack(leases)
-                events += case.events_a_pack * len(leases)
+                clock.now_s += coming * case.every_s
+                claiming = [one for one in processors if one.turn.is_mine()]
+                for number, one in enumerate(claiming):
+                    share = (coming + number) // len(claiming)
+                    _claim(queue, one.leases, len(one.leases) + share, case)
+            for one in processors:
+                one.tidy(clock.now_s)
+                if not one.leases:
+                    continue
+                packs = [enrich(got.pack_id, got.body, rules, None, known) for got in one.leases]
+                one.store.put(packs)
+                one.store.orders(0)  # a processor asks whether an erasure stands
+                queue.ack(one.leases)
+                one.noted(has_enough=sum(map(_bytes_of, packs)) >= ENOUGH_BYTES)
+                events += case.events_a_pack * len(packs)
+                puts += 1
+                one.leases = []
             if case.is_thin and events - published_at >= THIN_EVENTS_S * options.publish_s:
                 publisher.step()
                 published_at = events
@@ -225,7 +273,7 @@ def measured(case: Case, options: settings.Settings, dictionary: Dictionary) -> 
         case.traffic,
         case.placement,
         case.has_dictionary,
-        packs_a_put,
+        round(events / case.events_a_pack / puts),
         pack_bytes,
         amounts,
         usd,

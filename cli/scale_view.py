@@ -9,6 +9,8 @@ from typing import Any
 
 from scaling.capacity import Capacity
 from scaling.consumption import SHARDS
+from scaling.decide import COMFORTABLE
+from scaling.machines import ZONES
 from scaling.prices import HOURS_A_MONTH, Prices
 from scaling.simulate import ROLES, Tick
 
@@ -35,6 +37,12 @@ def capacity_lines(found: Capacity, prices: Prices) -> Iterator[str]:
     for name, usd in (*found.costs.items(), ("all", found.usd_per_hour)):
         yield f"  {name:{LABEL - 2}}{usd:12,.2f}{found.per_billion(usd):14,.2f}"
     yield "  " + _stored(found, prices)
+    ready = found.provisioned_usd_per_hour(prices)
+    each = f"${ready:,.2f} an hour, ${found.per_billion(ready):,.2f} a billion"
+    yield f"  DynamoDB provisioned instead, {COMFORTABLE:.0%} used all the time: {each}"
+    zones = found.zones_usd_per_hour
+    most = f"at most ${zones:,.2f} an hour, ${found.per_billion(zones):,.2f} a billion"
+    yield f"  between zones: {most}, by a load balancer over {ZONES} that is billed for it"
     yield ""
     yield f"{'what is bounded':50}{'used':>12}{'limit':>12}"
     for one in found.limits:

@@ -11,6 +11,7 @@ from scaling import limits
 from scaling.consumption import SHARDS, Consumption, Placement, Stream, consumed
 from scaling.decide import COMFORTABLE
 from scaling.figures import Figures
+from scaling.machines import disk_usd_per_hour, zones_usd_per_hour
 from scaling.prices import Prices
 
 HOUR_S = 3600
@@ -36,7 +37,8 @@ class Limit:
 
 @dataclass(frozen=True)
 class Capacity:
-    """usd_per_hour: by what is paid for. queues: so many that packs in flight fit."""
+    """costs: US dollars an hour, by what is paid for; zones_usd_per_hour: beside them, at most.
+    queues: so many that packs in flight fit."""
 
     rate: float
     pack_events: float
@@ -46,6 +48,7 @@ class Capacity:
     shards: int
     consumption: Consumption
     costs: Mapping[str, float]
+    zones_usd_per_hour: float
     limits: tuple[Limit, ...]
     measured_by: str
 
@@ -56,6 +59,12 @@ class Capacity:
     @property
     def first(self) -> Limit:
         return max(self.limits, key=lambda one: one.share)
+
+    def provisioned_usd_per_hour(self, prices: Prices) -> float:
+        """DynamoDB's units, where they aren't paid by use but kept ready, used so far."""
+        used = self.consumption
+        writes = prices.usd("dynamodb_wcu_hour", used.writes / COMFORTABLE)
+        return writes + prices.usd("dynamodb_rcu_hour", used.reads / COMFORTABLE)
 
     def per_billion(self, usd_per_hour: float) -> float:
         return usd_per_hour / (self.rate * HOUR_S) * BILLION
@@ -105,7 +114,12 @@ def capacity(
         queues=queues,
         shards=max(1, math.ceil(used.shard_writes * SHARDS / limits.DYNAMODB_PARTITION_WRITES)),
         consumption=used,
-        costs={"nodes": node_usd * sum(nodes.values()), **used.usd_per_hour(prices)},
+        costs={
+            "nodes": node_usd * sum(nodes.values()),
+            "disks": disk_usd_per_hour(prices) * sum(nodes.values()),
+            **used.usd_per_hour(prices),
+        },
+        zones_usd_per_hour=zones_usd_per_hour(rate, event_bytes, prices),
         limits=limits_of(used, queues),
         measured_by=figures.measured_by,
     )

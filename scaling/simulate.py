@@ -17,6 +17,7 @@ from scaling.consumption import Consumption, Placement, Stream, consumed
 from scaling.decide import Decision, RoleState, Signals, Target
 from scaling.decide import decide as decide_by_signals
 from scaling.figures import Figures
+from scaling.machines import disk_usd_per_hour
 from scaling.prices import Prices
 from scaling.trace import Trace
 
@@ -232,8 +233,8 @@ def _signals(
 
 def _usd_per_hour(world: World, roles: Mapping[str, _Role], stored: float) -> float:
     paid = sum(one.serving + len(one.boots) for one in roles.values())
-    nodes = paid * world.prices.instances[world.instance].usd_per_hour
+    each = world.prices.instances[world.instance].usd_per_hour + disk_usd_per_hour(world.prices)
     if stored < 1:
-        return nodes
+        return paid * each
     used = _consumed(world, stored, roles["processor"].serving)
-    return nodes + sum(used.usd_per_hour(world.prices).values())
+    return paid * each + sum(used.usd_per_hour(world.prices).values())

@@ -31,7 +31,7 @@ ABSENT = re.compile(
 )
 MEND_KEYS = "mend AWS_PROFILE, or AWS_ACCESS_KEY_ID and its secret"
 MEND_CLOCK = "set this machine's clock"
-MEND_POLICY = "let this user do it: docs/aws/operator.json has the actions"
+MEND_POLICY = "let this user do it: docs/aws/operator.json and roles.json have the actions"
 NOT_ALLOWED = {
     **dict.fromkeys(("RequestTimeTooSkewed", "RequestExpired"), MEND_CLOCK),
     **dict.fromkeys(

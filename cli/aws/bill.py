@@ -25,12 +25,12 @@ PRICED = {
     "ev_aws_s3_puts_total": ("S3 PUT, LIST", "s3_put"),
     "ev_aws_s3_gets_total": ("S3 GET", "s3_get"),
 }
-# What is told beside it.
-TOLD = {
-    "ev_aws_sqs_empty_receives_total": "of the SQS requests, empty receives",
+# What is told beside it. Within a region bytes cost nothing, whichever zone they come from.
+BYTES = {
     "ev_aws_sent_bytes_total": "bytes sent to AWS",
     "ev_aws_received_bytes_total": "bytes received from AWS",
 }
+TOLD = {"ev_aws_sqs_empty_receives_total": "of the SQS requests, empty receives", **BYTES}
 
 
 ENDED = re.compile(
@@ -62,13 +62,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Bill:
-    """lines: of all roles together; by_role: US dollars."""
+    """lines: of all roles together; by_role: US dollars. nat_usd: not in them: what it costs where
+    a NAT gateway passes all that they send and receive."""
 
     last_s: float
     generations: tuple[Counted, ...]
     lines: tuple[Line, ...]
     by_role: Mapping[str, float]
     events: float
+    nat_usd: float
     said: str
 
     @property
@@ -94,6 +96,7 @@ class Bill:
             "last_s": self.last_s,
             "usd": self.usd,
             "events": self.events,
+            "nat_usd": self.nat_usd,
             "usd_per_billion_events": self.usd_per_billion_events,
             "lines": [
                 {"what": one.what, "amount": one.amount, "usd": one.usd} for one in self.lines
@@ -133,6 +136,7 @@ def bill_of(
             for role in sorted({one.role for one in counted})
         },
         sum(one.amounts[EVENTS] for one in counted),
+        prices.usd("nat_gb", sum(one.amounts[name] for one in counted for name in BYTES) / 1e9),
         prices.said,
     )
 

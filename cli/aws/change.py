@@ -13,6 +13,7 @@ from cli.aws.errors import CannotBecome, NotOurs
 Properties = Mapping[str, Any]
 Action = Literal["create", "change", "keep", "extra"]
 SHOWN_CHARS_MAX = 60
+MARKS: Mapping[Action, str] = {"create": "+", "change": "~", "keep": "=", "extra": "?"}
 
 
 @dataclass(frozen=True)
@@ -95,3 +96,17 @@ def shown(value: Any) -> str:
     if len(text) > SHOWN_CHARS_MAX or "\n" in text:
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     return text
+
+
+def change_lines(change: Change) -> list[str]:
+    """As a plan shows it."""
+    head = f"  {MARKS[change.action]} {change.kind:8} {change.name}"
+    if change.action == "extra":
+        return [f"{head}  not in the file; apply leaves it, destroy deletes it"]
+    if change.action == "create":
+        said = " · ".join(f"{key} {shown(value)}" for key, value in change.after.items())
+        return [head, f"             {said}"]
+    return [head] + [
+        f"             {key} {shown(change.before[key])} → {shown(after)}"
+        for key, after in change.after.items()
+    ]

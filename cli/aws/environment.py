@@ -85,7 +85,8 @@ class Expects:
 @dataclass(frozen=True)
 class Environment:
     """One environment. account: the only one in which it may be made. master: the Salt master's
-    address, as the nodes of `groups` reach it; groups: by role."""
+    address, as the nodes of `groups` reach it; groups: by role. roles: IAM's, each by the file of
+    its policy."""
 
     app: str
     env: str
@@ -96,6 +97,7 @@ class Environment:
     tables: Mapping[str, Table] = field(default_factory=dict)
     buckets: Mapping[str, Bucket] = field(default_factory=dict)
     groups: Mapping[str, Group] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
     alarms: Alarms | None = None
     expects: Expects | None = None
 

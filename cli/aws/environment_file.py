@@ -45,7 +45,7 @@ class _Reader:
         if isinstance(raw, dict) and "env" in raw:
             self._wrong("env", "is no key: --env says it")
         read = self._read(Environment, {**self._mapping(raw, "the file"), "env": env}, "")
-        for kind in ("queues", "tables", "buckets", "groups"):
+        for kind in ("queues", "tables", "buckets", "groups", "roles"):
             for name in getattr(read, kind):
                 self._check_name(f"{kind}.{name}", f"{read.prefix}{name}")
         self._check_name("app", read.app)

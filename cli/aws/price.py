@@ -11,6 +11,7 @@ from cli.aws import alarms
 from cli.aws.environment import Environment, Expects
 from scaling import figures
 from scaling.capacity import capacity
+from scaling.machines import DISK_GB, ZONES, disk_usd_per_hour, zones_usd_per_hour
 from scaling.prices import HOURS_A_MONTH, Prices
 
 
@@ -63,7 +64,7 @@ def price_of(env: Environment, prices: Prices) -> Price:
     if any(table.warm for table in env.tables.values()):
         not_counted.append("warming a table, which is paid once")
     if env.groups:
-        not_counted.append("the nodes' disks and traffic")
+        not_counted.append("load balancers, NAT gateways, and endpoints in the network")
     return Price(tuple(_lines(env, prices)), tuple(not_counted), prices.said)
 
 
@@ -76,6 +77,10 @@ def _lines(env: Environment, prices: Prices) -> Iterator[Line]:
                 group.min * each,
                 group.max * each,
             )
+    if env.groups:
+        groups, each = env.groups.values(), disk_usd_per_hour(prices) * HOURS_A_MONTH
+        least, most = sum(one.min for one in groups), sum(one.max for one in groups)
+        yield Line(f"their disks, {DISK_GB} GB each (calculated)", least * each, most * each)
     for name, table in env.tables.items():
         if units := table.provisioned:
             hours = prices.usd("dynamodb_wcu_hour", units.writes * HOURS_A_MONTH)
@@ -86,6 +91,10 @@ def _lines(env: Environment, prices: Prices) -> Iterator[Line]:
         for line in _by_use(env.expects, prices):
             if not (provisioned and line.what.startswith("DynamoDB")):  # its units are above
                 yield line
+    if env.expects and env.groups:
+        usd = zones_usd_per_hour(env.expects.events_per_s, env.expects.event_bytes, prices)
+        what = f"between {ZONES} zones, if a load balancer is billed for it (calculated)"
+        yield Line(what, 0, usd * HOURS_A_MONTH)
     if made := len(alarms.wanted(env)):
         usd = prices.usd("cloudwatch_alarm_month", made)
         yield Line(f"{made} alarms", usd, usd)

@@ -41,6 +41,9 @@ random_reauth_delay: 1
 recon_default: 200
 recon_max: 2000
 recon_randomize: true
+tcp_keepalive_idle: 20
+tcp_keepalive_intvl: 5
+tcp_keepalive_cnt: 3
 enable_fqdns_grains: false
 enable_gpu_grains: false
 grains_cache: false

@@ -9,14 +9,13 @@ import click
 
 from cli.commands.aws_bill import bill
 from cli.commands.aws_nodes import drain, env_option, file_option, join, opened
+from cli.commands.aws_roles import roles
 from cli.output import GOOD, NOTE, Output, json_option, yes_option
 
 if TYPE_CHECKING:
     from cli.aws.change import Change
     from cli.aws.plan import Plan
     from cli.aws.price import Line, Price
-
-_MARKS = {"create": "+", "change": "~", "keep": "=", "extra": "?"}
 
 
 @click.group()
@@ -34,6 +33,7 @@ def aws() -> None:
 aws.add_command(bill)
 aws.add_command(join)
 aws.add_command(drain)
+aws.add_command(roles)
 
 
 @aws.command()
@@ -141,10 +141,12 @@ def _planned(env: str, file: Path | None) -> Plan:
 
 
 def _show(planned: Plan) -> None:
+    from cli.aws.change import change_lines
+
     env = planned.env
     click.echo(f"Plan {env.app} {env.env} · {env.region} · account {planned.account_id}")
     for change in planned.changes:
-        for line in _lines(change):
+        for line in change_lines(change):
             click.echo(line)
     for url in env.urls:
         click.echo(f"  url {url}")
@@ -166,21 +168,6 @@ def _price(planned: Plan) -> Price:
 def _dollars(cost: Line | Price) -> str:
     least, most = f"{cost.least:,.2f}", f"{cost.most:,.2f}"
     return least if least == most else f"{least} to {most}"
-
-
-def _lines(change: Change) -> list[str]:
-    from cli.aws.change import shown
-
-    head = f"  {_MARKS[change.action]} {change.kind:8} {change.name}"
-    if change.action == "extra":
-        return [f"{head}  not in the file; apply leaves it, destroy deletes it"]
-    if change.action == "create":
-        said = " · ".join(f"{key} {shown(value)}" for key, value in change.after.items())
-        return [head, f"             {said}"]
-    return [head] + [
-        f"             {key} {shown(change.before[key])} → {shown(after)}"
-        for key, after in change.after.items()
-    ]
 
 
 def _told(output: Output, change: Change) -> None:

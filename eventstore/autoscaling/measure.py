@@ -17,6 +17,7 @@ DRAINED = {"processor": "ev_packs_stored_total", "postprocessor": "ev_generation
 QUEUED = {"processor": "ev_queue_packs", "postprocessor": "ev_windows_changed"}
 LEASED = "ev_queue_leased"
 OLDEST = "ev_queue_oldest_seconds"
+WAITED_S, WAITED = "ev_pack_wait_seconds_sum", "ev_pack_wait_seconds_count"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def signals_of(role: str, before: Round, after: Round) -> Signals:
 
     earlier = {node: page for node, page in before.items() if page is not None}
     queued, was_queued = (_most(pages, QUEUED.get(role, "")) for pages in (there, earlier))
+    oldest_s = _most(there, OLDEST)
     drained = rate(DRAINED.get(role, ""))
     seconds = max(page.at_s - was.at_s for was, page in pairs)
     arrived = None
@@ -85,8 +87,18 @@ def signals_of(role: str, before: Round, after: Round) -> Signals:
         drained_per_s=drained,
         waiting=_free(queued, there),
         was_waiting=_free(was_queued, earlier),
-        oldest_s=_most(there, OLDEST),
+        oldest_s=_waited_s(pairs) if oldest_s is None else oldest_s,
     )
+
+
+def _waited_s(pairs: list[tuple[Page, Page]]) -> float | None:
+    """How long those had waited that were claimed meanwhile: of a queue that doesn't say how old
+    its oldest is, as SQS."""
+    seconds, packs = (
+        sum(page.values.get(name, 0.0) - was.values.get(name, 0.0) for was, page in pairs)
+        for name in (WAITED_S, WAITED)
+    )
+    return seconds / packs if packs > 0 else None
 
 
 def _free(queued: float | None, pages: Mapping[str, Page]) -> float | None:

@@ -102,5 +102,12 @@ class EventStore(Protocol):
         """Takes away some of what writers that died have left and no reader sees, when it is
         somebody's turn. Any number may ask, as often as they like."""
 
+    def take_turn(self, who: str, now_s: float, for_s: float) -> bool:
+        """Whether who gathers thin traffic until now_s + for_s: one at a time, where that is worth
+        something. Nobody has a turn that would end later than one that is taken now."""
+
+    def end_turn(self, who: str) -> None:
+        """Another may have it."""
+
     def close(self) -> None:
         """Lets go of files and connections."""

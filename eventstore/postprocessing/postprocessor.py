@@ -19,6 +19,9 @@ WINDOWS_A_STEP = 1000
 ENGINE_PAUSE_S = 0.5
 WINDOWS_KEPT = 1000  # whose last generation is known, as this one published it
 CONTESTS_MAX = 20  # lost races for one window before it is left for the next step
+# Each generation of a window has a later version, and two are kept at least: before a window's
+# fourth version its first generation is there still, or another is that has all of it.
+FIRST_VERSIONS = 3
 
 
 class Postprocessor:
@@ -75,10 +78,12 @@ class Postprocessor:
         return len(changed)
 
     def _publish(self, window_start_s: int) -> None:
-        for _ in range(CONTESTS_MAX):
-            # To ask costs as much as to publish; who is no longer the last is told so by that.
-            latest = self._last.pop(window_start_s, None) or self._aggregates.latest(window_start_s)
+        for contest in range(CONTESTS_MAX):
             partials = self._store.partials(window_start_s)
+            latest = self._last.pop(window_start_s, None)
+            # To ask costs as much as to publish, which tells too who is not the first or the last.
+            if latest is None and (contest or partials.version > FIRST_VERSIONS):
+                latest = self._aggregates.latest(window_start_s)
             if latest is None or latest.version < partials.version:
                 generation = Generation(
                     window_start_s=window_start_s,

@@ -44,7 +44,11 @@ class Gathered:
 
     def is_due(self) -> bool:
         """Whether there are enough, or the first has waited for long enough."""
-        return self._bytes >= ENOUGH_BYTES or self.left_s() == 0
+        return self.has_enough() or self.left_s() == 0
+
+    def has_enough(self) -> bool:
+        """For a segment, however long they have waited."""
+        return self._bytes >= ENOUGH_BYTES
 
     def left_s(self) -> float | None:
         """How much longer the first may wait; None: nothing does."""

@@ -1,7 +1,8 @@
 """The processor: claim → enrich → gather → store → acknowledge, in one thread of its own.
 
 Where packs are merged into segments they are gathered over several claims, for linger_s at most and
-some megabytes; elsewhere each claim is stored at once. Their leases are extended meanwhile.
+some megabytes, of thin traffic by one processor at a time (turn.py); elsewhere each claim is stored
+at once. Their leases are extended meanwhile.
 
 Between claim and acknowledgement it may die at any point: the lease runs out, another processor
 does the same again, and the store sees the same keys and bytes. A pack that fails is tried again
@@ -25,6 +26,7 @@ from eventstore.processing.enrich import Rules, transformed
 from eventstore.processing.gathered import Gathered, Ready
 from eventstore.processing.standing import follow
 from eventstore.processing.transformer import transformer_of
+from eventstore.processing.turn import Turn
 from eventstore.settings import Settings
 
 log = logging.getLogger("eventstore.processor")
@@ -55,6 +57,7 @@ class Processor:
         self._transformer = transformer_of(settings)
         self._stopping = threading.Event()
         self._gathered = Gathered(settings.linger_s, time.monotonic)
+        self._turn = Turn(store, settings.linger_s, time.time)
         self._extend_at_s = 0.0
         self._tidy_at_s = 0.0
         self.engine_error = ""
@@ -95,7 +98,7 @@ class Processor:
         while not self._stopping.is_set():
             try:
                 self._tidy()
-                done = self.step()
+                done = self.step() if self._turn.is_mine() or self._gathered.leases else 0
                 self.engine_error = ""
             except EngineUnavailable as error:
                 log.error("cannot go on: %s", error)
@@ -104,9 +107,13 @@ class Processor:
                 continue
             if done < self._settings.claim_packs_max:
                 # What comes meanwhile shares the next transactions: nobody waits for these.
-                self._stopping.wait(max(self._settings.poll_s, self._gathered.pause_s()))
-        with suppress(EngineUnavailable):  # their leases run out
+                self._stopping.wait(max(self._settings.poll_s, self._pause_s()))
+        with suppress(EngineUnavailable):  # their leases run out, and its turn
             self._put(self._gathered.take())
+            self._turn.end()
+
+    def _pause_s(self) -> float:
+        return self._gathered.pause_s() if self._gathered.leases else self._turn.pause_s()
 
     def _tidy(self) -> None:
         """Between packs: none waits for it that is held already."""
@@ -125,8 +132,11 @@ class Processor:
         try:
             leases = self._claim()
             self._gather(leases)
+            self._turn.note_claim(is_all=len(leases) < self._settings.claim_packs_max)
             if self._gathered.is_due() or self._stopping.is_set():
+                has_enough = self._gathered.has_enough()
                 self._put(self._gathered.take())
+                self._turn.note_put(has_enough=has_enough)
         except EngineUnavailable:
             self._gathered.take()
             raise

@@ -105,7 +105,7 @@ def endpoints(sqs: str, dynamodb: str, s3: str, moto: str, monkeypatch: pytest.M
         ("SQS", sqs),
         ("DYNAMODB", dynamodb),
         ("S3", s3),
-        *((one, moto) for one in ("STS", "EC2", "AUTO_SCALING", "CLOUDWATCH")),
+        *((one, moto) for one in ("STS", "EC2", "AUTO_SCALING", "CLOUDWATCH", "IAM")),
     ):
         monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", endpoint)
 

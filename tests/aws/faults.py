@@ -10,8 +10,9 @@ from random import Random
 from typing import Any
 
 # An error without and with the work done, a connection cut before and after it, a batch of which
-# half is done, a message that is sent twice.
-KINDS = ("error", "error after", "throttled", "cut", "cut after", "partial", "twice")
+# half is done, a message that is sent twice, an answer for which nobody waits so long.
+KINDS = ("error", "error after", "throttled", "cut", "cut after", "partial", "twice", "silent")
+SILENT = {"sqs:SendMessage", "dynamodb:PutItem"}  # each costs as long as a client waits
 BATCHES = {
     "sqs:SendMessage": "Entries",
     "sqs:DeleteMessage": "Entries",
@@ -50,6 +51,7 @@ class Faults:
                 for one in self.kinds
                 if (one != "partial" or action in BATCHES)
                 and (one != "twice" or action == "sqs:SendMessage")
+                and (one != "silent" or action in SILENT)
             ]
             if not possible:
                 return ""

@@ -108,6 +108,12 @@ class _Handler(BaseHTTPRequestHandler):
             case "cut after":
                 self._asked(body)
                 self.close_connection = True
+            case "silent":
+                self._asked(body)
+                self.connection.settimeout(WAIT_S)
+                with contextlib.suppress(OSError):
+                    self.connection.recv(1)  # until the client has gone
+                self.close_connection = True
             case "partial":
                 now, left = halved(action, body)
                 done = json.loads(now).get("Entries", True)  # of one message, half is none

@@ -314,3 +314,32 @@ def test_a_table_with_another_key_is_refused(dynamodb: str, new_name: Callable[[
     )
     with pytest.raises(EngineUnavailable, match=r"its key is id \(HASH, N\); expected pk"):
         DynamoStore(place, retries())
+
+
+def test_one_at_a_time_has_the_turn(opened: Callable[..., DynamoStore]):
+    ours, other = opened(), opened()
+    assert ours.take_turn("a", 1000, 45)
+    assert not other.take_turn("b", 1044, 45)
+    assert ours.take_turn("a", 1020, 45)
+    assert not other.take_turn("b", 1064, 45)
+    assert other.take_turn("b", 1065, 45)
+    ours.end_turn("a")
+    assert not ours.take_turn("a", 1066, 45)
+    other.end_turn("b")
+    assert ours.take_turn("a", 1067, 45)
+    assert other.take_turn("b", 1000, 45), "no turn is as long as a's: its clock is another"
+
+
+def test_of_two_that_take_it_at_once_one_has_the_turn(
+    opened: Callable[..., DynamoStore], monkeypatch: pytest.MonkeyPatch
+):
+    ours, other = opened(), opened()
+    get = ours._turns._table.get
+
+    def get_late(key: tuple[str, str]) -> Any:
+        found = get(key)
+        assert other.take_turn("b", 1000, 45)
+        return found
+
+    monkeypatch.setattr(ours._turns._table, "get", get_late)
+    assert not ours.take_turn("a", 1000, 45)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from eventstore.backends.aws import calls as calls_module
 from eventstore.backends.aws import queue as queue_module
 from eventstore.backends.aws.aggregates import S3Aggregates
 from eventstore.backends.aws.bucket import Bucket
@@ -158,9 +159,19 @@ def visible(store: DynamoStore) -> Counter[str]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients wait for an answer for a second."""
+    monkeypatch.setattr(calls_module, "READ_S", 1)
+
+
 @pytest.mark.parametrize("placement", ["items", "segments"])
 def test_nothing_is_lost_and_nothing_is_there_twice(
-    placement: Placement, sqs: str, dynamodb: str, s3: str, new_name: Callable[[str], str]
+    placement: Placement,
+    sqs: str,
+    dynamodb: str,
+    s3: str,
+    new_name: Callable[[str], str],
 ):
     seed = 1
     faults = [Faults(seed, 0.4), Faults(seed, 0.15), Faults(seed, 0.2)]

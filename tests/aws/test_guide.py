@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,11 @@ import pytest
 import yaml
 
 import cli.asked
+from artifacts.gates import read_gate
+from cli.aws.user_data import user_data
+from cli.lab.image import MINION_UNIT
 from cli.main import run
+from cli.rollout.gates import Span, judge
 from eventstore import engines, settings
 from tests.aws.shop import POLICIES, Shop
 from tests.aws.test_nodes import a_fleet
@@ -42,6 +48,7 @@ def test_the_guide_leads_from_nothing_to_an_environment_and_back(
 ):
     fleet = a_fleet(tmp_path)
     write_file(tmp_path / "aws" / "prod.yaml", shop.app, nodes["groups"]["collector"])
+    shutil.copytree(POLICIES, tmp_path / "docs" / "aws")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EVCTL_FLEET", str(fleet.path))
     monkeypatch.setattr(cli.asked, "SaltClient", lambda *_: FakeFleet.of(fleet.nodes()))
@@ -55,6 +62,11 @@ def test_the_guide_leads_from_nothing_to_an_environment_and_back(
         code = run([*words, "--json"])
         said[words[1]] = json.loads(capsys.readouterr().out.splitlines()[-1])
         assert code == 0, (command, said)
+    described = block("queues")
+    profiles = {one["instance_profile"] for one in described["groups"].values()}
+    assert profiles < {f"shop-prod-{role}" for role in described["roles"]}
+    made = {(one["action"], one["name"]) for one in said["roles"]["changes"]}
+    assert made == {("create", f"{shop.app}-prod-{role}") for role in described["roles"]}
     assert {one["action"] for one in said["plan"]["changes"]} == {"create"}
     assert {one["action"] for one in said["apply"]["changes"]} == {"keep"}  # of the second
     assert len(said["join"]["joined"]) == 2 + 2 + 1
@@ -64,6 +76,27 @@ def test_the_guide_leads_from_nothing_to_an_environment_and_back(
     assert {one["kind"] for one in said["destroy"]["deleted"]} == {
         *("queue", "table", "bucket", "template", "group", "alarm")
     }
+
+
+def test_what_it_installs_is_what_a_node_needs(tmp_path: Path):
+    """Read by a shell, not run: the unit that it writes, and the versions."""
+    install = block("install")["install"]
+    script = user_data("shop-prod", "collector", "salt.internal", install)
+    subprocess.run(["sh", "-n"], input=script.encode(), timeout=30, check=True)
+    (pip,) = (line for line in install if "/pip install" in line)
+    needed = (POLICIES.parent.parent / "requirements" / "node.in").read_text().splitlines()
+    assert pip.split()[3:] == [line for line in needed if not line.startswith("#")]
+    unit = tmp_path / "salt-minion.service"
+    write = install[-1].replace("/etc/systemd/system/salt-minion.service", str(unit))
+    subprocess.run(["sh", "-c", write], timeout=30, check=True)
+    assert set(unit.read_text().split("\n")) <= set(MINION_UNIT.split("\n"))
+
+
+def test_the_gate_that_it_gives_is_one_that_processors_are_measured_by():
+    gate = read_gate("age", block("age")["age"])
+    within, every = (f'ev_pack_wait_seconds_bucket{{le="{bound}"}}' for bound in ("10", "+Inf"))
+    long, short = {within: 98.0, every: 100.0}, {within: 100.0, every: 100.0}
+    assert [judge(gate, [Span({}, one)], []).state for one in (long, short)] == ["failed", "passed"]
 
 
 def write_file(path: Path, app: str, there: dict[str, Any]) -> None:

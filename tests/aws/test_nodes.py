@@ -113,10 +113,12 @@ def test_new_machines_are_put_on_the_map_and_given_a_token_each_once(
 def _check_what_it_costs(shop: Shop) -> None:
     """`evctl aws bill --env` asks these, on the master."""
     env, account, prices = load_environment("test", shop.file), Account(REGION), load()
-    (one,) = fixed.machines(account, env, prices, time.time(), 3600)
+    (one,), (disks,) = fixed.machines(account, env, prices, time.time(), 3600)
     assert (one.role, one.instance, one.machines) == ("collector", "c7g.large", 2)
     assert 0 < one.hours < 2
     assert one.usd == pytest.approx(one.hours * 0.0725)
+    assert (disks.disks, disks.gb) == (2, 2 * 8)  # as moto makes them
+    assert disks.usd
     client("s3").put_object(Bucket=shop.name("store"), Key="a/b", Body=b"x" * 1000)
     kept = {one.what: one for one in fixed.kept(account, env, prices)}
     assert kept.keys() == {"table events", "bucket store"}
@@ -146,6 +148,17 @@ def test_hours_of_machines_that_come_and_go():
     assert (one.machines, one.hours) == (3, 1 + 0.5 + 0.25)
     (one,) = fixed.hours_of([{**there[0], "InstanceType": "x9.huge"}], load(), now_s, 3600)
     assert one.usd is None
+
+
+def test_disks_cost_by_their_kind_and_their_time():
+    def disk(began_s: float, kind: str) -> dict[str, Any]:
+        return {"CreateTime": datetime.fromtimestamp(began_s, UTC), "VolumeType": kind, "Size": 73}
+
+    now_s, month_s = 1_795_737_600.0, 730 * 3600
+    there = [disk(now_s - 2 * month_s, "gp3"), disk(now_s - month_s / 2, "gp3"), disk(now_s, "io9")]
+    gp3, other = fixed.disks_of(there, load(), now_s, month_s)
+    assert (gp3.disks, gp3.gb, gp3.usd) == (2, 146, pytest.approx(0.08 * 73 * 1.5))
+    assert (other.kind, other.usd) == ("io9", None)
 
 
 @pytest.mark.parametrize("command", ["join", "drain"])
@@ -329,6 +342,7 @@ def test_a_machine_becomes_a_node_of_its_role_when_it_was_given_its_token(tmp_pa
     assert (said["id"], said["master"]) == ("processor-i-0abc", "salt.internal")
     assert said["grains"] == {"evctl_token": "t0ken"}
     assert said["autosign_grains"] == ["evctl_token"]
+    assert said["tcp_keepalive_idle"] + 3 * said["tcp_keepalive_intvl"] < 60  # a master's patience
     assert minion.stat().st_mode & 0o077 == 0
     assert (tmp_path / "ready").exists()
     assert (tmp_path / "systemctl").read_text() == "enable --now salt-minion\n"

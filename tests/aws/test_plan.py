@@ -69,7 +69,7 @@ def test_an_environment_is_made_once_changed_and_taken_away_by_what_its_policy_a
         for one in planned["changes"]
         if one["action"] == "change"
     ] == changed
-    assert planned["price"]["usd_per_month"] == {"least": 217.03, "most": 852.13}
+    assert planned["price"]["usd_per_month"] == {"least": 218.31, "most": 857.25}
     shop.apply()
     assert {action for action, _, _ in shop.apply()} == {"keep"}
     _check_launched(shop)

@@ -79,7 +79,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
         shutil.rmtree(root)
 
 
-PREFIXES = {"AGGREGATES": "shop", "CLAIMS": "claims", "SEGMENTS": "segments"}
+PREFIXES = {"aggregates": "shop", "claims": "claims", "segments": "segments"}
 ABORT = "s3:AbortMultipartUpload"  # seen when an upload fails: tests/aws/test_s3.py
 
 
@@ -90,7 +90,7 @@ def policy(role: str) -> tuple[set[str], set[tuple[str, str]]]:
     objects = {
         (action, PREFIXES[one["Resource"].split("/")[1]])
         for one in statements
-        if one["Resource"].startswith("arn:aws:s3:::BUCKET/")
+        if one["Resource"].startswith("arn:aws:s3:::APP-ENV-store/")
         for action in one["Action"]
     }
     may_put = {prefix for action, prefix in objects if action == "s3:PutObject"}

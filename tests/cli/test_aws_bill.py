@@ -54,6 +54,7 @@ def test_what_young_generations_have_counted_is_taken_whole():
         "bytes received from AWS": (0, None),
     }
     assert made.usd == pytest.approx(1.6804)
+    assert made.nat_usd == pytest.approx(7000e-9 * 0.045)
     assert made.events == 2_000_000
     assert made.usd_per_billion_events == pytest.approx(840.2)
     assert made.by_role["collector"] == pytest.approx(0.6)

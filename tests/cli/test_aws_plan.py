@@ -108,6 +108,9 @@ def test_a_price_has_nodes_provisioned_tables_and_what_is_expected():
     costs = {line.what: (round(line.least, 2), round(line.most, 2)) for line in price.lines}
     assert costs["1 to 3 collector (c7g.large)"] == (52.92, 158.77)
     assert costs["table events, provisioned"] == (483.99, 483.99)
+    assert costs["their disks, 8 GB each (calculated)"] == (1.28, 3.84)
+    # 300 kB/s, two thirds of them into another zone, for 0.02 a GB
+    assert costs["between 3 zones, if a load balancer is billed for it (calculated)"] == (0, 10.51)
     by_use = [name for name in costs if name.endswith("for 1,000 events/s of 300 bytes")]
     assert [name.split(",")[0] for name in by_use] == ["SQS", "S3"]  # units are provisioned
     assert "nodes of the type x99.huge: not in scaling/prices.yaml" in price.not_counted

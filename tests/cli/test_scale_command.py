@@ -116,7 +116,9 @@ def test_the_page_s_table_of_costs_is_what_its_command_prints():
             placement=placement,
             pack_events=int(pack_events.replace(",", "")),
         )
-        usd = [found.per_billion(one) for one in (*found.costs.values(), found.usd_per_hour)]
+        ready = found.provisioned_usd_per_hour(prices.load())
+        per_hour = (*found.costs.values(), found.usd_per_hour, ready)
+        usd = [found.per_billion(one) for one in per_hour]
         said = [float(one.replace(",", "")) for one in costs.split("|")]
         assert said[:-1] == [round(one, 2) for one in usd]
         assert first.startswith(found.first.name)

@@ -73,6 +73,18 @@ def test_signals_are_what_grew_between_two_rounds_of_all_nodes():
     )
 
 
+def test_of_a_queue_that_tells_no_age_it_is_how_long_packs_had_waited():
+    def seen(waits: list[tuple[float, int]]) -> float | None:
+        before, after = (
+            page(at_s, ev_pack_wait_seconds_sum=seconds, ev_pack_wait_seconds_count=packs)
+            for at_s, (seconds, packs) in zip((10, 20), waits, strict=True)
+        )
+        return signals_of("processor", {"a": before}, {"a": after}).oldest_s
+
+    assert seen([(100, 10), (700, 20)]) == 60
+    assert seen([(100, 10), (100, 10)]) is None
+
+
 def test_a_node_that_was_swapped_in_between_is_stood_for_by_the_others():
     before = {"a": working(10, 100, 0), "b": page(10, release="old", ev_packs_stored_total=900)}
     after = {"a": working(20, 200, 0), "b": working(20, 7, 0)}

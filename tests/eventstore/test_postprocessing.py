@@ -15,7 +15,7 @@ from eventstore import engines, packing
 from eventstore.event import CountKey, new_pack_id
 from eventstore.ports import Generation, Packed
 from eventstore.postprocessing import parquet
-from eventstore.postprocessing.postprocessor import Postprocessor
+from eventstore.postprocessing.postprocessor import FIRST_VERSIONS, Postprocessor
 from eventstore.processing.processor import Processor
 from eventstore.query.read import Reader, open_reader
 from eventstore.settings import Settings
@@ -78,6 +78,22 @@ def test_late_data_makes_a_new_generation(settings: Settings, reader: Reader):
     assert (first.generation, first.packs, first.events) == (2, 2, 3)
     assert counts == {CountKey(NOON_MS // 1000, "/v1/events", "click"): 3}
     assert postprocessor(settings).step() == 0
+    assert reader.mismatches() == {}
+
+
+def test_where_the_first_is_pruned_and_nobody_asked_the_newest_stands(
+    settings: Settings, reader: Reader, monkeypatch: pytest.MonkeyPatch
+):
+    settings = dataclasses.replace(settings, generations_kept=2)
+    ours, other = postprocessor(settings), postprocessor(settings)
+    with monkeypatch.context() as patched:
+        patched.setattr(ours._store, "mark_published", lambda *_: None)
+        for _ in range(FIRST_VERSIONS):
+            store_events(settings, [NOON_MS])
+            ours.step()
+    monkeypatch.setattr(other._aggregates, "latest", lambda _: pytest.fail("it asked"))
+    assert other.step() == 1
+    assert [one.generation for one, _ in reader.windows()] == [FIRST_VERSIONS]
     assert reader.mismatches() == {}
 
 

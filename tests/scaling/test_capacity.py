@@ -99,8 +99,10 @@ def test_a_billion_events_as_items_cost_what_the_write_units_say():
     dynamodb = items.per_billion(items.costs["DynamoDB"])
     assert 25 < dynamodb < 58
     auto = at(200_000)
-    engines = sum(usd for name, usd in auto.costs.items() if name != "nodes")
-    assert auto.per_billion(engines) <= 10
+    assert auto.per_billion(auto.usd_per_hour + auto.zones_usd_per_hour) <= 10
+    disks = auto.costs["disks"] / sum(auto.nodes.values())
+    assert disks * 730 == pytest.approx(8 * 0.08)
+    assert auto.per_billion(auto.zones_usd_per_hour) == pytest.approx(250 * 2 / 3 * 0.02)
 
 
 def test_what_binds_first_is_named():

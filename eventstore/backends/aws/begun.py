@@ -2,17 +2,13 @@
 item that refers to it. What a writer leaves that dies, or comes second, so is known by name.
 
     begun   <name>   a segment that may hold what nobody refers to
-    begun   turn     until when somebody looks after those that were left
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 
-from eventstore.backends.aws.calls import Unmet
 from eventstore.backends.aws.table import Item, Table
 
-BEGUN, TURN = "begun", "turn"
-UNTIL = "until_s"
+BEGUN = "begun"
 
 
 class Begun:
@@ -31,13 +27,3 @@ class Begun:
     def left(self, names_max: int, before: str) -> Iterator[str]:
         """The oldest, of names that are smaller."""
         return (one.sk for one in self._table.query(BEGUN, below=before, limit=names_max))
-
-    def take_turn(self, now_s: float, every_s: float) -> bool:
-        """Whether nobody else has had it in this time. Two of them at once would do no harm."""
-        turn = Item(BEGUN, TURN, {UNTIL: int(now_s + every_s)})
-        with suppress(Unmet):
-            self._table.put_if(
-                turn, f"attribute_not_exists(pk) OR {UNTIL} <= :now", {":now": int(now_s)}
-            )
-            return True
-        return False

@@ -8,6 +8,7 @@
     dead#<digit>            <pack id>#<index>   a dead letter; 0: a whole pack, n + 1: its event n
     keys#<span>[#<log>]     <number>            client keys, in the order of their packs: key_log.py
     begun                   <name>              a segment in the making, or left so: begun.py
+    turns                   <what>              who does it until when: turns.py
     orders                  <certificate>       an erasure that stands
     dictionaries            <id>                a dictionary that packs need: it never expires
     part#<pk>#<sk>          <digest>#<number>   of this item's blob, which is too large for it

@@ -29,6 +29,7 @@ from eventstore.backends.aws.segments import Segment, Segments
 from eventstore.backends.aws.store_ledger import ledger_of
 from eventstore.backends.aws.sweep import Sweep
 from eventstore.backends.aws.table import Table
+from eventstore.backends.aws.turns import Turns
 from eventstore.backends.aws.windows import Windows
 from eventstore.errors import EventStoreError
 from eventstore.ledger import DEAD, fates, minute_of, tally
@@ -48,6 +49,7 @@ from eventstore.ports import (
 )
 
 MINUTES_KEPT = 10_000  # known to be noted; others are noted again
+GATHERING = "gathering"
 
 
 class DynamoStore:
@@ -67,6 +69,7 @@ class DynamoStore:
         self._expiry = Expiry(ttl_days)
         begun = Begun(self._table)
         self._placing = Placing(segments, placement, begun, self._expiry.is_over)
+        self._turns = Turns(self._table)
         self._sweep = Sweep(self._table, segments, begun) if segments else None
         self._heads = Heads(self._table, self._placing, self._expiry)
         self._windows = Windows(self._table)
@@ -185,6 +188,12 @@ class DynamoStore:
 
     def tidy(self, now_s: float) -> Tidied:
         return self._sweep.turn(now_s) if self._sweep else Tidied()
+
+    def take_turn(self, who: str, now_s: float, for_s: float) -> bool:
+        return self._turns.take(GATHERING, who, now_s, for_s)
+
+    def end_turn(self, who: str) -> None:
+        self._turns.end(GATHERING, who)
 
     def close(self) -> None:
         self._table.close()

@@ -22,6 +22,8 @@ from eventstore.backends.aws.segments import (
     written_at_s,
 )
 from eventstore.backends.aws.table import Table
+from eventstore.backends.aws.turns import Turns
+from eventstore.event import new_pack_id
 from eventstore.ports import Tidied
 
 OLDER_S_MIN = 3600
@@ -47,10 +49,11 @@ class Sweep:
         self._table = table
         self._segments = segments
         self._begun = begun
+        self._turns = Turns(table)
 
     def turn(self, now_s: float) -> Tidied:
         """At most every TURN_S, whoever asks: some of those that were begun and not ended."""
-        if not self._begun.take_turn(now_s, TURN_S):
+        if not self._turns.take("sweep", new_pack_id().hex, now_s, TURN_S):
             return Tidied()
         taken: list[Orphan] = []
         names = list(self._begun.left(TURN_SEGMENTS_MAX, name_of(now_s - TURN_OLDER_S)))

@@ -278,6 +278,12 @@ class EmbeddedStore:
     def dictionaries(self) -> Iterator[Trained]:
         return dictionary_table.every(self._database)
 
+    def take_turn(self, who: str, now_s: float, for_s: float) -> bool:  # noqa: ARG002 -- no segments
+        return True
+
+    def end_turn(self, who: str) -> None:
+        pass
+
     def tidy(self, now_s: float) -> Tidied:  # noqa: ARG002 -- a transaction leaves nothing
         return Tidied()
 
