@@ -71,7 +71,8 @@ LAYERS = {
     "tools": MIDDLE | {"engines", "processing", "query"},
     "ended": {"metrics"},
     "service": MIDDLE | {"collector", "ended", "notify"},
-    "__main__": MIDDLE
+    "__main__": {"roles"},
+    "roles": MIDDLE
     | {
         *("service", "engines", "collector", "processing", "postprocessing", "autoscaling"),
         *("query", "tools"),
