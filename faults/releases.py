@@ -58,15 +58,16 @@ ROLES["collector"] = _slow
 """
 
 LEAKS = """\
+_KEPT = []  # also when it has enough
+
+
 def _leaks(options: settings.Settings, process: service.Process) -> service.Role:
     import threading
     import time
 
-    kept = []
-
     def leak():
-        while len(kept) < 60:
-            kept.append(b"x" * 10_000_000)
+        while len(_KEPT) < 60:
+            _KEPT.append(b"x" * 10_000_000)
             time.sleep(0.2)
 
     threading.Thread(target=leak, daemon=True).start()
