@@ -85,7 +85,7 @@ def install(layout: Layout, manifest: Manifest, tarball: Path, python: Path | No
         remove_tree(wheels)
         for role, command in commands.items():
             _write_role(folder, role, command)
-        venv.check_imports(folder, modules(commands.values()))
+        venv.check_imports(folder, modules(commands.values()), others)
         _make_read_only(folder)
         tarball.unlink()  # before all that is left is synced
         _mark_complete(folder, manifest)
@@ -139,12 +139,16 @@ def _wheels_to_their_place(folder: Path, wheels: Path) -> Path:
 
 def _make_read_only(folder: Path) -> None:
     """Folders stay writable for their owner alone, so that a release can be removed."""
-    for here, _, names in os.walk(folder):
-        Path(here).chmod(0o755)
-        for name in names:
-            path = Path(here, name)
-            if not path.is_symlink():  # venv/bin/python leads out of the release
-                path.chmod(0o555 if path.stat().st_mode & 0o100 else 0o444)
+    folder.chmod(0o755)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _make_read_only(Path(entry.path))
+            elif not entry.is_symlink():  # venv/bin/python leads out of the release
+                mode = entry.stat().st_mode & 0o7777
+                wanted = 0o555 if mode & 0o100 else 0o444
+                if mode != wanted:  # what is linked to was made so before
+                    Path(entry.path).chmod(wanted)
 
 
 def _mark_complete(folder: Path, manifest: Manifest) -> None:

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from artifacts import byte_code
 from artifacts.disk import NO_ROOM
 from artifacts.node_errors import ImportCheckFailed, InstallFailed, InterpreterMissing, NodeError
 
@@ -105,28 +106,15 @@ def build_venv(
     if lock.is_file():
         _must(install_command(uv, venv, wheels, lock), env, release)
         for other in others:
-            if _same(other / lock.name, lock):
-                _take_byte_code(other / "venv/lib", venv / "lib")
+            if byte_code.are_equal(other / lock.name, lock):
+                byte_code.take_of_links(other / "venv/lib", venv / "lib")
                 break
         _run(compile_command(venv, venv / "lib"), env, release, INSTALL_TIMEOUT_S)
 
 
-def _same(one: Path, other: Path) -> bool:
-    return one.is_file() and one.read_bytes() == other.read_bytes()
-
-
-def _take_byte_code(of: Path, to: Path) -> None:
-    """Most of an installation's time is compiling. Byte code says which source it is of, and Python
-    and compileall look: what doesn't fit is made anew."""
-    for compiled in of.rglob("*.pyc"):
-        there = to / compiled.relative_to(of)
-        if there.parent.parent.is_dir():
-            there.parent.mkdir(exist_ok=True)
-            there.hardlink_to(compiled)
-
-
-def check_imports(release: Path, modules: set[str]) -> None:
-    """Import what the roles will run, and compile the app: a service may not write byte code."""
+def check_imports(release: Path, modules: set[str], others: Iterable[Path] = ()) -> None:
+    """Import what the roles will run, and compile the app: a service may not write byte code.
+    others: whole releases, whose byte code of the same files is taken over."""
     env = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
     venv, app = release / "venv", release / "app"
     for module in sorted(modules):
@@ -138,6 +126,8 @@ def check_imports(release: Path, modules: set[str]) -> None:
                 next_step="mend the release and publish another; this one was not activated",
             )
     if modules:
+        for other in others:
+            byte_code.take_of_equals(other / "app", app)
         # Files that don't compile may be meant so (templates): what is needed was imported.
         _run(compile_command(venv, app), env, app, INSTALL_TIMEOUT_S)
 
