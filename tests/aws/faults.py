@@ -10,8 +10,20 @@ from random import Random
 from typing import Any
 
 # An error without and with the work done, a connection cut before and after it, a batch of which
-# half is done, a message that is sent twice, an answer for which nobody waits so long.
-KINDS = ("error", "error after", "throttled", "cut", "cut after", "partial", "twice", "silent")
+# half is done, a message that is sent twice or delivered late, an answer for which nobody waits so
+# long.
+KINDS = (
+    "error",
+    "error after",
+    "throttled",
+    "cut",
+    "cut after",
+    "partial",
+    "twice",
+    "late",
+    "silent",
+)
+LATE_S = 3
 SILENT = {"sqs:SendMessage", "dynamodb:PutItem"}  # each costs as long as a client waits
 BATCHES = {
     "sqs:SendMessage": "Entries",
@@ -50,7 +62,7 @@ class Faults:
                 one
                 for one in self.kinds
                 if (one != "partial" or action in BATCHES)
-                and (one != "twice" or action == "sqs:SendMessage")
+                and (one not in ("twice", "late") or action == "sqs:SendMessage")
                 and (one != "silent" or action in SILENT)
             ]
             if not possible:
@@ -71,6 +83,14 @@ def error(action: str, kind: str) -> tuple[int, str, bytes]:
         return 503, "application/xml", f"<Error><Code>{code}</Code></Error>".encode()
     status = 400 if kind == "throttled" else 500
     return status, "application/x-amz-json-1.0", json.dumps({"__type": code}).encode()
+
+
+def late(body: bytes) -> bytes:
+    """The same messages, which SQS is to keep to itself for a while."""
+    request = json.loads(body)
+    for message in request.get("Entries", [request]):
+        message["DelaySeconds"] = LATE_S
+    return json.dumps(request).encode()
 
 
 def halved(action: str, body: bytes) -> tuple[bytes, Any]:

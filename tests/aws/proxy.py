@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.aws.faults import Faults, error, halved, with_left
+from tests.aws.faults import Faults, error, halved, late, with_left
 
 WAIT_S = 60
 # A POST begins or ends an upload in parts, which is a PUT to IAM.
@@ -119,6 +119,8 @@ class _Handler(BaseHTTPRequestHandler):
                 done = json.loads(now).get("Entries", True)  # of one message, half is none
                 status, headers, said = self._asked(now) if done else (200, [], b"{}")
                 self._answer(status, headers, with_left(action, said, left))
+            case "late":
+                self._answer(*self._asked(late(body)))
             case _:
                 if fault == "twice":
                     self._asked(body)
