@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Event = Literal["release", "channel", "rollout", "rollback", "mend", "lock", "key"]
+AT_MAX = 1e11  # beyond it is no date that could be shown
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,22 @@ def decode(body: bytes) -> tuple[Entry, str]:
         raw = json.loads(body)
         stated = str(raw.pop("digest"))
         entry = Entry(**raw | {"who": Who(**raw["who"])})
-        if not isinstance(entry.number, int) or not isinstance(entry.what, dict):
-            raise TypeError("a number and facts are needed")
+        if not _is_one(entry):
+            raise TypeError("a number, a time, facts and texts are needed")
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__} {error}") from error
     return entry, stated
+
+
+def _is_one(entry: Entry) -> bool:
+    texts = (entry.event, entry.why, entry.before, *vars(entry.who).values())
+    return (
+        isinstance(entry.number, int)
+        and isinstance(entry.at, int | float)
+        and 0 <= entry.at < AT_MAX
+        and isinstance(entry.what, dict)
+        and all(isinstance(text, str) for text in texts)
+    )
 
 
 def who_is_here(environment: Mapping[str, str]) -> Who:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import threading
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -127,6 +128,17 @@ def test_an_edit_is_found(kept, number, change):
     raw = asdict(edited) | {"digest": kept.read(number).digest()}
     kept.file(number).write_text(json.dumps(raw))
     assert any(f"entry {number} was edited" in fault for fault in kept.faults())
+
+
+@pytest.mark.parametrize("key", ["number", "at", "event", "what", "who", "why", "before", "digest"])
+@pytest.mark.parametrize("value", [None, [1], {"x": 1}, "yesterday", 7, -1e300])
+def test_an_edit_that_leaves_no_entry_is_found_and_named(kept, key, value):
+    """By a hand that mistypes, too: `history verify` says which, and the others are still shown."""
+    raw = json.loads(kept.file(3).read_text())
+    kept.file(3).write_text(json.dumps(raw | {key: value}))
+    assert any("entry 3" in fault for fault in kept.faults())
+    for entry in kept.history.last(ENTRIES):
+        assert f"{entry.number:6} {entry.event:8} {time.localtime(entry.at).tm_year} {entry.why}"
 
 
 @pytest.mark.parametrize("number", range(1, ENTRIES + 1))
