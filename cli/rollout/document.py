@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from artifacts.gates import Gate
 from cli.rollout.errors import DocumentChanged
@@ -180,13 +180,16 @@ def encode(document: Document) -> bytes:
     return json.dumps(asdict(document), indent=1, sort_keys=True).encode()
 
 
-def decode(body: bytes) -> Document:
-    """The inverse of `encode`. DocumentChanged when it is damaged or the log's chain is broken."""
+def decode(body: bytes, rollout_id: str = "") -> Document:
+    """The inverse of `encode`. DocumentChanged when it is damaged, isn't the one that was asked
+    for, or the log's chain is broken."""
     try:
         document = _read(json.loads(body))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        if rollout_id not in ("", document.id):
+            raise ValueError(f"it is that of {document.id}")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DocumentChanged(
-            "a rollout's document can't be read",
+            f"the document of {rollout_id or 'a rollout'} can't be read",
             why=" ".join(f"{type(error).__name__} {error}".split()),
             next_step="bring it back from a backup of the documents",
         ) from error
@@ -210,6 +213,7 @@ def decode(body: bytes) -> Document:
 
 
 def _read(raw: dict[str, Any]) -> Document:
+    _refuse_misfits(raw)
     return Document(
         **{
             **raw,
@@ -228,6 +232,21 @@ def _read(raw: dict[str, Any]) -> Document:
             "log": tuple(raw["log"]),
         }
     )
+
+
+_STATES, _NODE_STATES = frozenset(get_args(State)), frozenset(get_args(NodeState))
+
+
+def _refuse_misfits(raw: dict[str, Any]) -> None:
+    """ValueError for what only a hand has written: nothing could be decided on it."""
+    fits = {"state": raw["state"] in _STATES, "log": all(isinstance(e, dict) for e in raw["log"])}
+    for node, record in raw["nodes"].items():
+        said = (record.get(key) for key in ("swap", "revert", "error"))
+        fits[node] = record["state"] in _NODE_STATES and all(
+            isinstance(each, dict | None) for each in said
+        )
+    if misfits := [key for key, does in fits.items() if not does]:
+        raise ValueError(f"{misfits[0]} has what has no place there")
 
 
 def _probe(raw: dict[str, Any] | None) -> Probe | None:

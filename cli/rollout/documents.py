@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -11,11 +12,10 @@ from typing import Any
 from artifacts.objects import ObjectConflict, ObjectMissing, ObjectStore
 from cli.rollout.document import FINAL, Document, decode, encode
 from cli.rollout.errors import DocumentChanged, NodesHeld, NodesLocked, UnknownRollout
+from cli.rollout.mappings import DESIRED, HOLDS, LOCKS, parsed
 
-DESIRED = "desired.json"
-HOLDS = "holds.json"
-LOCKS = "locks.json"
 ATTEMPTS_MAX = 50
+_KEY = re.compile(r"rollouts/(R\d{6,})\.json", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,11 @@ class Documents:
                 why=f"the last one is {known[-1]}" if known else "there is none at all",
                 next_step="evctl rollouts",
             ) from error
-        return Kept(_decoded(found.body), found.etag)
+        return Kept(_decoded(found.body, rollout_id), found.etag)
 
     def ids(self) -> list[str]:
-        """Oldest first."""
-        return [key[len("rollouts/") : -len(".json")] for key in self._objects.list("rollouts/")]
+        """Oldest first. A copy that someone has left beside them is none."""
+        return [read[1] for key in self._objects.list("rollouts/") if (read := _KEY.fullmatch(key))]
 
     def desired(self) -> Desired:
         return _desired(self._read(DESIRED)[0])
@@ -226,7 +226,7 @@ class Documents:
             found = self._objects.get(key)
         except ObjectMissing:
             return {}, None
-        return _parsed(key, found.body), found.etag
+        return parsed(key, found.body), found.etag
 
     def _update(self, key: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         for _ in range(ATTEMPTS_MAX):
@@ -247,27 +247,9 @@ def _key(rollout_id: str) -> str:
     return f"rollouts/{rollout_id}.json"
 
 
-# The master reads these for every node that polls, and mostly nothing has changed since: read once
-# a process. Whoever gets one leaves it as it is.
+# As with `parsed`: read once a process.
 _decoded = lru_cache(maxsize=4)(decode)
-
-
-@lru_cache(maxsize=8)
-def _parsed(key: str, body: bytes) -> dict[str, Any]:
-    try:
-        raw = json.loads(body)
-    except ValueError as error:
-        raise _broken(key, str(error)) from error
-    if not isinstance(raw, dict) or not all(isinstance(each, dict) for each in raw.values()):
-        raise _broken(key, "it isn't a mapping of mappings")
-    return raw
 
 
 def _desired(raw: dict[str, Any]) -> Desired:
     return Desired(nodes=raw.get("nodes", {}), roles=raw.get("roles", {}))
-
-
-def _broken(key: str, why: str) -> DocumentChanged:
-    return DocumentChanged(
-        f"{key} can't be read", why=why, next_step="bring it back from a backup of the documents"
-    )

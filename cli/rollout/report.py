@@ -234,7 +234,7 @@ def summary(document: Document) -> dict[str, Any]:
         "duration_s": round(ended - document.created_at, 3),
         "waves": document.waves,
         "swaps": len(swaps),
-        "swapped": sorted(swaps, key=lambda swap: swap["started_at"]),
+        "swapped": sorted(swaps, key=lambda swap: swap.get("started_at", 0.0)),
         "nodes": {
             node: {
                 "role": record.role,

@@ -72,3 +72,16 @@ def test_nodes_by_state_come_in_the_order_of_the_waves():
 def test_a_damaged_document_is_no_fault_of_ours(body):
     with pytest.raises(DocumentChanged, match="can't be read"):
         decode(body)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("state", "runing"), ("log", [None]), ("log", ["x"]), ("nodes.state", "well"),
+     ("nodes.swap", [1]), ("nodes.error", "bad")],
+)  # fmt: skip
+def test_a_document_that_a_hand_has_damaged_is_named(key, value):
+    raw = json.loads(encode(document_of(ROLES)))
+    of, _, fact = key.rpartition(".")
+    (raw[of]["web-1"] if of else raw)[fact] = value
+    with pytest.raises(DocumentChanged, match="the document of R000001 can't be read"):
+        decode(json.dumps(raw).encode(), "R000001")

@@ -11,7 +11,7 @@ import pytest
 from artifacts.objects import open_objects
 from cli.rollout.document import FINAL, Document
 from cli.rollout.documents import Desired, Documents
-from cli.rollout.errors import NodesLocked, UnknownRollout, WrongState
+from cli.rollout.errors import DocumentChanged, NodesLocked, UnknownRollout, WrongState
 from tests.rollout.documents_of import NEW, OLD, document_of
 
 ROLES = {"web-1": "web", "web-2": "web"}
@@ -21,6 +21,10 @@ ROLES = {"web-1": "web", "web-2": "web"}
 def documents(tmp_path: Path) -> Documents:
     (tmp_path / "documents").mkdir()
     return Documents(open_objects(f"file://{tmp_path}/documents"))
+
+
+def _file(documents: Documents, key: str) -> Path:
+    return Path(documents._objects.url.removeprefix("file://")) / key
 
 
 def _make(rollout_id: str) -> Document:
@@ -188,3 +192,45 @@ def test_a_nodes_own_release_comes_before_its_roles():
     assert desired.release_for("web-1", "web") == "2.0"
     assert desired.release_for("web-2", "web") == "1.0"
     assert desired.release_for("db-1", "db") is None
+
+
+@pytest.mark.parametrize(
+    "left",
+    ["R000001.json.bak", "R000001.json~", "R000001 (1).json", "notes.txt", "old/R000007.json"],
+)
+def test_a_copy_that_someone_has_left_is_no_rollout(documents, left):
+    documents.create(_make)
+    copy = _file(documents, f"rollouts/{left}")
+    copy.parent.mkdir(exist_ok=True)
+    copy.write_text("{}")
+    assert documents.ids() == ["R000001"]
+    assert documents.create(_make).document.id == "R000002"
+
+
+def test_a_document_that_lies_under_another_id_is_named(documents):
+    documents.create(_make)
+    _file(documents, "rollouts/R000002.json").write_bytes(
+        _file(documents, "rollouts/R000001.json").read_bytes()
+    )
+    with pytest.raises(DocumentChanged, match="the document of R000002 can't be read") as moved:
+        documents.load("R000002")
+    assert "it is that of R000001" in moved.value.why
+
+
+@pytest.mark.parametrize(
+    ("key", "body"),
+    [
+        ("locks.json", '{"web-1": {}}'),
+        ("locks.json", '{"web-1": {"rollout": "R000001", "expires_at": "soon"}}'),
+        ("holds.json", '{"web-1": {"reason": "disks", "at": 1}}'),
+        ("holds.json", '{"web-1": {"operator": "ada", "reason": "disks", "at": [1]}}'),
+        ("desired.json", '{"nodes": {"web-1": 7}}'),
+        ("desired.json", '{"roles": []}'),
+        ("desired.json", "[" * 100_000),
+    ],
+)
+def test_what_a_hand_has_damaged_is_named_and_is_no_fault_of_ours(documents, key, body):
+    _file(documents, key).write_text(body)
+    ask = {"locks.json": documents.holders, "holds.json": lambda _: documents.holds()}
+    with pytest.raises(DocumentChanged, match=f"{key} can't be read"):
+        ask.get(key, lambda _: documents.desired())(1000.0)
