@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from cli.fleet import Fleet
 from cli.history.entry import Entry, Head
 from cli.history.verify import DIGITS_MIN, Verdict, verify
 from cli.output import BAD, GOOD, UNKNOWN, Output, json_option
+from cli.rollout.errors import DocumentChanged
 
 SHOWN = 20
 _HEAD = re.compile(rf"(\d{{1,8}}):([0-9a-f]{{{DIGITS_MIN},64}})")
@@ -65,7 +67,8 @@ def verify_history(output: Output, heads: tuple[str, ...], as_json: bool) -> Non
     """Find any edit of the history, and any cut, also of its end. Exit code 4 when there is one.
 
     Its end is compared with what the registry and this machine have seen of it, and with the
-    rollouts that there are; with --head, also with what you have kept yourself.
+    rollouts that there are; with --head, also with what you have kept yourself. Each rollout has a
+    log and a plan of its own, which are looked at as well.
 
     \b
     Examples:
@@ -74,8 +77,10 @@ def verify_history(output: Output, heads: tuple[str, ...], as_json: bool) -> Non
     """
     written_down = [_head(text) for text in heads]
     fleet = output.load_fleet()
-    made_at = {rollout: _made_at(fleet, rollout) for rollout in fleet.documents().ids()}
-    verdict = verify(fleet.history(), made_at, written_down)
+    damaged: list[str] = []
+    made_at = {r: _made_at(fleet, r, damaged) for r in fleet.documents().ids()}
+    found = verify(fleet.history(), made_at, written_down)
+    verdict = replace(found, faults=(*found.faults, *damaged))
     if as_json and not verdict.faults:
         output.data(_verdict_json(verdict))
     for unasked in verdict.unasked:
@@ -94,11 +99,13 @@ def verify_history(output: Output, heads: tuple[str, ...], as_json: bool) -> Non
             click.echo(f"keep elsewhere: evctl history verify --head {verdict.head}")
 
 
-def _made_at(fleet: Fleet, rollout: str) -> float:
+def _made_at(fleet: Fleet, rollout: str, damaged: list[str]) -> float:
+    """When it was made. What was done to its document goes into `damaged`."""
     try:
         return fleet.documents().load(rollout).document.created_at
-    except EvctlError:
-        return time.time()  # damaged: that it is there is enough
+    except DocumentChanged as error:
+        damaged.append(f"{error.what}: {error.why}")
+        return time.time()  # that it is there is enough
 
 
 def _head(text: str) -> Head:

@@ -91,6 +91,26 @@ def test_verify_prints_a_head_to_keep_and_takes_it_back(evctl, world):
         assert evctl("history", "verify", "--head", nonsense)[0] == 2
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('"event": "swap_done"', '"event": "swap_failed"', "the log of R000001 was changed"),
+        ('"max_fail": 0', '"max_fail": 9', "R000001 isn't what was planned"),
+        ('"state": "converged"', '"state": "done"', "the document of R000001 can't be read"),
+    ],
+)
+def test_a_rollout_whose_own_record_was_edited_is_named(
+    *, evctl, world, nodes, before, after, said
+):
+    new = json.loads(evctl("release", "--json")[1])["release"]
+    assert evctl("rollout", "--range", "web-01", "--to", new, "--bake", "0", "--yes")[0] == 0
+    document = world.root / "documents/rollouts/R000001.json"
+    document.write_text(document.read_text().replace(before, after, 1))
+    code, out = evctl("history", "verify", "--json")
+    assert code == 4
+    assert said in out
+
+
 @pytest.mark.parametrize("witness", ["registry", "cache"])
 def test_a_cut_is_found_by_either_witness(evctl, world, witness):
     world.release()
