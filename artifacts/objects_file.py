@@ -25,6 +25,11 @@ from artifacts.objects import (
 LOCK = ".lock"
 ASIDE = ".aside-"
 REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS)
+# A disk that is full or broken, a mount whose server has gone.
+TROUBLES = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+    *(errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN),
+)
 
 
 class FolderObjects:
@@ -101,13 +106,19 @@ class FolderObjects:
         try:
             yield
         except OSError as error:
-            if error.errno not in REFUSALS:
-                raise
-            raise StoreNotAllowed(
-                f"{self.url} refuses",
-                why=str(error),
-                next_step="run it as the folder's owner, where the folder can be written",
-            ) from error
+            if error.errno in REFUSALS:
+                raise StoreNotAllowed(
+                    f"{self.url} refuses",
+                    why=str(error),
+                    next_step="run it as the folder's owner, where the folder can be written",
+                ) from error
+            if error.errno in TROUBLES:
+                raise StoreUnreachable(
+                    f"{self.url} can't be used",
+                    why=str(error),
+                    next_step=f"df -h {self._folder}; then try again",
+                ) from error
+            raise
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -116,11 +117,10 @@ class Registry:
     def manifest(self, release: str) -> Manifest:
         """A release's manifest, its signature verified. UnknownRelease, NotTrusted."""
         kept = self._kept("manifests", release)
-        if kept and kept.is_file():
-            try:
+        if kept:
+            # None there; damaged, or of a key that is no longer trusted; not to be read: ask anew.
+            with suppress(OSError, NotTrusted, BadManifest):
                 return self._manifest(kept.read_bytes(), release)
-            except (NotTrusted, BadManifest):
-                kept.unlink()  # damaged, or of a key that is no longer trusted: ask anew
         try:
             signed = self._objects.get(_manifest_key(release)).body
         except ObjectMissing as error:
@@ -225,7 +225,7 @@ class Registry:
         kept = self._kept("channels", name)
         try:
             return self._channel(kept.read_bytes(), name) if kept else None
-        except (FileNotFoundError, NotTrusted):
+        except (OSError, NotTrusted):
             return None
 
     def set_channel(self, name: str, roles: Mapping[str, str], signing_key: Path) -> None:
@@ -261,10 +261,12 @@ class Registry:
 
 
 def _keep(path: Path, body: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_bytes(body)
-    aside.rename(path)
+    """Where there is room, and it is allowed: a full disk keeps nobody from a rollback."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        aside.write_bytes(body)
+        aside.rename(path)
 
 
 def _digest(path: Path) -> str:

@@ -301,6 +301,14 @@ def test_the_cache_answers_while_it_is_away(bench: Bench) -> None:
         bench.registry.manifest(manifest.release)
 
 
+def test_a_cache_that_cannot_be_used_keeps_nobody_from_anything(bench: Bench) -> None:
+    _, manifest = bench.published()
+    bench.registry.set_channel("stable", {"web": manifest.release}, bench.key)
+    bench.cache.write_text("a file, where its folders would be")
+    assert bench.cached.manifest(manifest.release) == manifest
+    assert bench.cached.channel("stable") == {"web": manifest.release}
+
+
 @pytest.mark.parametrize("damage", ["garbage", "another release", "not a manifest", "empty"])
 def test_a_damaged_cache_is_asked_anew(bench: Bench, damage: str) -> None:
     _, manifest = bench.published()

@@ -437,6 +437,15 @@ def test_a_folder_that_refuses(tmp_path: Path) -> None:
             closed.chmod(0o755)
 
 
+def test_a_full_disk(tmp_path: Path) -> None:
+    """No file may grow: what writing meets then has another number, and the same meaning."""
+    store = open_objects(f"file://{tmp_path}")
+    store.put("a", b"body")
+    said = told(["prlimit", "--fsize=0"], f"file://{tmp_path}")
+    assert said == ["body", "ody", "4", "a", *["StoreUnreachable"] * 2, "ObjectConflict"]
+    assert store.get("a").body == b"body"
+
+
 def test_a_put_that_fails_leaves_nothing(tmp_path: Path) -> None:
     store = open_objects(f"file://{tmp_path}")
     store.put("a", b"before")
