@@ -14,7 +14,7 @@ from artifacts.node_errors import DiskFull
 # times their size, byte code included.
 TIMES_TARBALL = 5
 SPARE_BYTES = 16 * 1024 * 1024
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def needed_bytes(tarball_bytes: int) -> int:

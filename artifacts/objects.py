@@ -39,8 +39,9 @@ class StoreUnreachable(EvctlError):
     code = "E2003"
     exit_code = 7
     explanation = (
-        "The registry or the documents' store doesn't answer: a folder that isn't there, a disk that "
-        "is full, a bucket that can't be reached. Nodes go on serving; rollbacks need no registry."
+        "The registry or the documents' store doesn't answer: a folder that isn't there, a disk "
+        "that is full, a bucket that can't be reached. Nodes go on serving; rollbacks need no "
+        "registry."
     )
 
 

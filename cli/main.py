@@ -10,12 +10,13 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from artifacts.disk import NO_ROOM
 from artifacts.errors import EvctlError
-from cli.output import Output, echo, lose_stdout
+from cli.output import Output, echo, have_streams, lose_stdout
 
 if TYPE_CHECKING:
     from cli.tools import Offered
@@ -45,6 +46,15 @@ COMMANDS = {
         "What an error's code means; why a node is on its release.",
     ),
 }
+
+
+class NoRoom(EvctlError):
+    code = "E5003"
+    exit_code = 6
+    explanation = (
+        "This machine's disk is full, where evctl wrote: a temporary file, or what its output was "
+        "sent to. A rollout that was under way is as its document says: `evctl rollouts`."
+    )
 
 
 class WrongUsage(EvctlError):
@@ -137,11 +147,13 @@ def evctl(context: click.Context, fleet: Path | None, no_color: bool, quiet: boo
 
 def main() -> None:
     """The entry point: turns every error into words and an exit code, once."""
+    have_streams()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     try:
+        _require_folder()
         ended = evctl.main(arguments, prog_name="evctl", standalone_mode=False)
     except EvctlError as error:
         tell(error, as_json="--json" in arguments)
@@ -159,8 +171,9 @@ def run(arguments: list[str]) -> int:
         lose_stdout()
         return 0
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback reaches a user
-        tell(_own_fault(error), as_json="--json" in arguments)
-        return EvctlError.exit_code
+        told = _told(error)
+        tell(told, as_json="--json" in arguments)
+        return told.exit_code
     return ended if isinstance(ended, int) else 0  # click hands back the code of context.exit
 
 
@@ -176,13 +189,27 @@ def tell(error: EvctlError, *, as_json: bool) -> None:
             echo(f"  {label}: {text}", err=True)
 
 
-def _own_fault(error: Exception) -> EvctlError:
-    descriptor, name = tempfile.mkstemp(prefix="evctl-", suffix=".log")
-    with os.fdopen(descriptor, "w") as file:
-        file.write("".join(traceback.format_exception(error)))
-    said: Any = str(error) or type(error).__name__
-    return EvctlError(
-        "evctl itself failed",
-        why=" ".join(said.split())[:300],
-        next_step=f"report it with {name}",
-    )
+def _require_folder() -> None:
+    """WrongUsage in a folder that someone has removed: nothing is found from there."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise WrongUsage("the folder that you are in is gone", next_step="cd to another") from error
+
+
+def _told(error: Exception) -> EvctlError:
+    said = " ".join((str(error) or type(error).__name__).split())[:300]
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return NoRoom("no room on this machine", why=said, next_step="df -h; then try again")
+    return EvctlError("evctl itself failed", why=said, next_step=f"report it with {_log(error)}")
+
+
+def _log(error: Exception) -> str:
+    """Where it is written down, for whoever mends it."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="evctl-", suffix=".log")
+        with os.fdopen(descriptor, "w") as file:
+            file.write("".join(traceback.format_exception(error)))
+    except OSError as refused:
+        return f"what led to it; no log could be written: {refused.strerror}"
+    return name

@@ -24,6 +24,17 @@ GOOD, BAD, UNKNOWN, NOTE = "✔", "✗", "?", "●"
 _COLORS = {GOOD: "green", BAD: "red", UNKNOWN: "yellow", NOTE: "cyan"}
 
 
+def have_streams() -> None:
+    """Where one was closed (`<&-`), nothing is read and nothing shown; what a terminal's encoding
+    hasn't, as a glyph in Latin-1, is written as its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - it stays
+        elif name == "stdout":
+            stream.reconfigure(errors="backslashreplace")
+
+
 def echo(text: str, *, err: bool = False) -> None:
     """Print a line. When its reader or its terminal has gone, the work goes on without one."""
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import os
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -83,7 +84,7 @@ Part = Everything | NodeSet | Keyed | Compound | Sample | Combined
 
 def parse(expression: str) -> Part:
     """RangeError says what is wrong, and where."""
-    if len(expression.encode()) > EXPRESSION_BYTES_MAX:
+    if len(os.fsencode(expression)) > EXPRESSION_BYTES_MAX:
         raise malformed(expression[:40] + "…", 0, f"longer than {EXPRESSION_BYTES_MAX} bytes")
     if not expression.strip():
         raise malformed(expression, 0, "it is empty")

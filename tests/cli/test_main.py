@@ -103,7 +103,9 @@ def test_a_misspelt_command_is_told_the_nearest(tmp_path):
     assert "rollout" in run_evctl("rolout", cwd=tmp_path).err
 
 
-def _with_own_fault(tmp_path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _with_own_fault(
+    tmp_path, *arguments: str, before: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     broken = (
         "import sys, cli.main, cli.output\n"
         "def fail(*_): raise RuntimeError('the sky\\nfell')\n"
@@ -111,7 +113,7 @@ def _with_own_fault(tmp_path, *arguments: str) -> subprocess.CompletedProcess[st
         "sys.exit(cli.main.run(sys.argv[1:]))\n"
     )
     return subprocess.run(
-        [sys.executable, "-c", broken, *arguments],
+        [*before, sys.executable, "-c", broken, *arguments],
         cwd=REPOSITORY,
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path)},
         capture_output=True,
@@ -197,6 +199,59 @@ def test_a_reader_that_has_gone_is_no_fault(tmp_path):
         os.close(writing)
     assert ran.code == 0
     assert not ran.err
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_are_no_fault(world, closed):
+    """As some start what runs by itself."""
+    shell = ("sh", "-c", f'exec "$@" {closed}', "sh")
+    where = ("--fleet", world.fleet, "lock", "--range", "web-01", "--reason", "disks")
+    assert run_evctl(*where, cwd=world.app, before=shell).code == 0
+    assert "disks" in world.evctl("history").out
+
+
+def test_what_an_encoding_has_not_is_a_number(world):
+    world.evctl("lock", "--range", "web-01", "--reason", "disks")
+    where = ("--fleet", world.fleet, "history", "verify")
+    ran = run_evctl(*where, cwd=world.app, env={"PYTHONIOENCODING": "latin-1"})
+    assert ran.code == 0
+    assert ran.out.startswith(r"\u2714 1 entries, whole")
+
+
+def test_bytes_that_are_no_text_are_no_fault(world):
+    ran = world.evctl("range", os.fsdecode(b"web-\xff"))
+    assert ran.code == 2
+    assert ran.err.startswith("E5401 ")
+
+
+def test_in_a_folder_that_is_gone(tmp_path):
+    shell = ("sh", "-c", 'mkdir gone && cd gone && rmdir ../gone && exec "$@"', "sh")
+    for arguments in (["--help"], ["rollouts"]):
+        ran = run_evctl(*arguments, cwd=tmp_path, before=shell)
+        assert ran.code == 2
+        assert ran.err == "E5002 the folder that you are in is gone\n  next: cd to another\n"
+
+
+def test_a_full_disk(world):
+    """No file may grow: neither the documents' nor, where a release is packed, a temporary one."""
+    where = ("--fleet", world.fleet)
+    full = ("prlimit", "--fsize=0")
+    locked = run_evctl(*where, "lock", "--range", "web-01", "--reason", "x", cwd=world.app,
+                       before=full)  # fmt: skip
+    assert locked.code == 7
+    assert locked.err.startswith("E2003 ")
+    released = run_evctl(*where, "-q", "release", cwd=world.app, before=full)
+    assert released.code == 6
+    assert released.err.startswith("E5003 no room on this machine\n")
+    assert not (world.root / "documents/holds.json").exists()
+
+
+def test_our_own_fault_where_no_log_can_be_written(tmp_path):
+    ended = _with_own_fault(tmp_path, "releases", before=("prlimit", "--fsize=0"))
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("E0001 evctl itself failed\n  why: the sky fell\n")
+    assert "no log could be written" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_the_version(tmp_path):
