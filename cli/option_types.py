@@ -1,15 +1,27 @@
-"""What options take: a duration (`90`, `90s`, `5m`, `1.5h`), a floor (`collector=3`), a command."""
+"""What options take: a duration (`90`, `90s`, `5m`, `1.5h`), a floor (`collector=3`), a command;
+and where they may stand."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 _DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(s|m|h)?", re.ASCII)
 _SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600}
+
+
+def refuse_before_further(context: click.Context) -> None:
+    """UsageError for an option of a command in front of one below it, which would not see it:
+    `rollout --plan abort R000042` must not abort."""
+    further = context.invoked_subcommand
+    for parameter in context.command.params if further else ():
+        if context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[0]} isn't for {further!r} where it stands.")
 
 
 class Duration(click.ParamType[float]):
@@ -62,4 +74,6 @@ class Words(click.ParamType[tuple[str, ...]]):
             self.fail(f"{value!r}: {error}", param, ctx)
         if not words:
             self.fail("it is empty", param, ctx)
+        if shutil.which(words[0]) is None:  # found out after a wave, it would cost a rollback
+            self.fail(f"there is no command {words[0]} here", param, ctx)
         return words

@@ -13,6 +13,7 @@ from artifacts.errors import EvctlError
 from cli.fleet import Fleet
 from cli.history.entry import Entry, Head
 from cli.history.verify import DIGITS_MIN, Verdict, verify
+from cli.option_types import refuse_before_further
 from cli.output import BAD, GOOD, UNKNOWN, Output, json_option
 from cli.rollout.errors import DocumentChanged
 
@@ -45,6 +46,7 @@ def history(context: click.Context, count: int, as_json: bool) -> None:
       evctl history --last 100 --json
       evctl history verify
     """
+    refuse_before_further(context)
     if context.invoked_subcommand is not None:
         return
     output: Output = context.obj

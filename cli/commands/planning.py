@@ -12,11 +12,12 @@ import click
 
 from artifacts.errors import EvctlError
 from artifacts.gates import Gate
+from artifacts.windows import closed_now
 from cli.asked import ask
 from cli.fleet import Fleet, NodeInfo
 from cli.rollout.compatibility import Change, Order, order
 from cli.rollout.document import Document, Kind, Limits, NodeRecord, Probe
-from cli.rollout.errors import NodesSilent, StalePlan
+from cli.rollout.errors import NodesSilent, StalePlan, WindowClosed
 from cli.rollout.plan import CANARIES, Share, capacities, waves
 from cli.wanted import wanted
 
@@ -160,6 +161,16 @@ def refuse_stale(document: Document, planned: str | None) -> None:
             f"the plan is {document.plan} now, not {planned}",
             why="nodes, releases or options aren't what they were",
             next_step="look at it with --plan",
+        )
+
+
+def refuse_closed(windows: tuple[str, ...]) -> None:
+    """WindowClosed while one of them is."""
+    if window := closed_now(windows, time.time()):
+        raise WindowClosed(
+            f"the window is closed: {window}",
+            why="the release's evctl.yaml says so (`closed`)",
+            next_step="wait, or evctl rollout --in-closed-window",
         )
 
 

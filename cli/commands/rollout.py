@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import time
-
 import click
 
 from artifacts.errors import EvctlError
 from artifacts.gates import NONE
 from artifacts.manifest import Manifest
-from artifacts.windows import closed_now
 from cli.asked import Asked
 from cli.commands import rollout_control
 from cli.commands.carrying import carry_out, detach_option
-from cli.commands.planning import Wish, draft, past_one_way_option, refuse_stale
+from cli.commands.planning import Wish, draft, past_one_way_option, refuse_closed, refuse_stale
 from cli.fleet import NodeInfo
-from cli.option_types import Duration, Floor, Words
+from cli.option_types import Duration, Floor, Words, refuse_before_further
 from cli.output import Output, json_option, yes_option
 from cli.ranges import counted, is_whole_fleet, nodes_in
 from cli.rollout import report
 from cli.rollout.chosen_gates import gates_of, probe_of
 from cli.rollout.document import Limits
-from cli.rollout.errors import WindowClosed
 from cli.rollout.plan import CANARIES, parse_shares
 
 CHANGES_EXIT = 3
@@ -111,6 +107,7 @@ def rollout(
     of a role is split, and what is left after the last one follows:
       --canary 2 --waves 25%,50%    2 of each role, then up to a quarter, half, all of them
     """
+    refuse_before_further(context)
     if context.invoked_subcommand:
         return
     if expression is None or release is None:  # required only where there is no further command
@@ -153,7 +150,7 @@ def rollout(
         context.exit(CHANGES_EXIT if drafted.nodes and exit_code else 0)
     refuse_stale(drafted, as_planned)
     if not in_closed_window:
-        _refuse_closed(drafted.closed)
+        refuse_closed(drafted.closed)
     output.confirm(
         f"Bring {counted(drafted.nodes)} to {release}?",
         yes,
@@ -180,15 +177,6 @@ def _refuse_other_floors(
         if role not in known:
             has = ", ".join(sorted(known))
             raise click.UsageError(f"--floor: {release} has no role {role}; it has {has}.")
-
-
-def _refuse_closed(windows: tuple[str, ...]) -> None:
-    if window := closed_now(windows, time.time()):
-        raise WindowClosed(
-            f"the window is closed: {window}",
-            why="the release's evctl.yaml says so (`closed`)",
-            next_step="wait, or evctl rollout --in-closed-window",
-        )
 
 
 def _refuse_other_roles(release: str, known: set[str], nodes: list[NodeInfo]) -> None:

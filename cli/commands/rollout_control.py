@@ -15,7 +15,7 @@ from cli.commands.carrying import (
     drive_here,
     told,
 )
-from cli.commands.planning import Wish, draft, past_one_way_option
+from cli.commands.planning import Wish, draft, past_one_way_option, refuse_closed
 from cli.commands.rollouts import show_one
 from cli.fleet import Fleet
 from cli.output import Output, json_option, yes_option
@@ -196,6 +196,7 @@ def retry(
         if as_json:
             output.data(report.plan_json(left, drafted))
         return
+    refuse_closed(drafted.closed)
     output.confirm(f"Bring {counted(drafted.nodes)} to where {ended.id} should have?", yes)
     carry_out(output, fleet, drafted, as_json=as_json)
 

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partialmethod
 
 import pytest
@@ -192,12 +193,22 @@ def test_gates_of_the_release(evctl, world, nodes, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("command", "code"), [("true", 0), ("false", 5), ("sh -c 'exit 75'", 9), ("'", 2), ("", 2)]
+    ("command", "code"),
+    [
+        ("true", 0),
+        ("false", 5),
+        ("sh -c 'exit 75'", 9),
+        ("'", 2),
+        ("", 2),
+        ("./no-such-command now", 2),
+    ],
 )
 def test_a_command_as_a_gate(*, evctl, nodes, new, monkeypatch, command, code):
     monkeypatch.setattr(Limits, "__init__", partialmethod(Limits.__init__, hold_s=0.0))
     ran = _rollout(evctl, new, "--yes", "--gate-command", command)
     assert ran.code == code
+    if code == 2:
+        assert not nodes.asked, "refused before anything"
 
 
 def test_a_plan_that_was_looked_at_is_the_one_that_runs(evctl, nodes, new):
@@ -275,6 +286,37 @@ def test_what_does_not_fit_its_state_is_refused_before_anything_changes(
     assert documents.load("R000001") == before
     assert len(nodes.asked) == asked
     assert evctl("rollout", words[0], "R000099", *words[2:]).code == 2
+
+
+def test_an_option_in_front_of_a_further_command_is_refused(evctl, world, nodes, new):
+    """It would not be seen there: this one would have aborted."""
+    _at(nodes, ("web-01", CONVERGE), lambda: _pause(world))
+    assert _rollout(evctl, new, "--yes").code == 9
+    ran = evctl("rollout", "--plan", "abort", "R000001", "--yes")
+    assert ran.code == 2
+    assert "--plan isn't for 'abort' where it stands" in ran.err
+    assert _state(world) == "paused"
+    assert evctl("rollout", "--in-closed-window", "resume", "R000001").code == 2
+    assert evctl("history", "--last", "5", "verify").code == 2
+    assert evctl("rollout", "status", "R000001").code == 0
+
+
+def test_in_a_closed_window_nothing_is_retried(evctl, world, nodes, new, monkeypatch):
+    nodes.fails = {("web-01", CONVERGE): DIED}
+    assert _rollout(evctl, new, "--yes").code == 5
+    nodes.fails = {}
+    documents = Fleet.load(world.fleet).documents()
+    closed = replace(
+        documents.load("R000001").document,
+        closed=("Mon 00:00 - Sun 23:59", "Sun 23:59 - Mon 00:00"),
+    ).planned()
+    documents.change(documents.load("R000001"), lambda _: closed)
+    asked = len(nodes.asked)
+    ran = evctl("rollout", "retry", "R000001", "--yes")
+    assert ran.code == 4
+    assert "E4009 the window is closed" in ran.err
+    assert documents.ids() == ["R000001"]
+    assert {function for _, function, _ in nodes.asked[asked:]} == {STATUS}
 
 
 def test_one_that_is_driven_is_neither_resumed_nor_retried(evctl, world, nodes, new):
