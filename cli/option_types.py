@@ -1,5 +1,5 @@
-"""What options take: a duration (`90`, `90s`, `5m`, `1.5h`), a floor (`collector=3`), a command;
-and where they may stand."""
+"""What options take: a duration (`90`, `90s`, `5m`, `1.5h`), a floor (`collector=3`), a
+rollout (`R42`), a command; and where they may stand."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 _DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(s|m|h)?", re.ASCII)
+_ROLLOUT = re.compile(r"[Rr](\d{1,6})", re.ASCII)
 _SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600}
 
 
@@ -58,6 +59,12 @@ class Floor(click.ParamType[tuple[str, int]]):
         if not role or not count.isascii() or not count.isdigit() or len(count) > 6:
             self.fail(f"{value!r} must look like collector=3", param, ctx)
         return role, int(count)
+
+
+def rollout_id(given: str) -> str:
+    """R42 is R000042. What is none is an unknown rollout, and told as such."""
+    read = _ROLLOUT.fullmatch(given)
+    return f"R{int(read[1]):06d}" if read else given
 
 
 class Words(click.ParamType[tuple[str, ...]]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +16,7 @@ import click
 from cli.announce import Announcer, record
 from cli.asked import client_of
 from cli.fleet import Fleet
+from cli.history.entry import user_of
 from cli.output import NOTE, Output
 from cli.rollout import control, report
 from cli.rollout.document import FINAL, Document
@@ -118,7 +119,7 @@ def _after_interrupt(output: Output, fleet: Fleet, rollout_id: str) -> None:
         drive_elsewhere(output, fleet, rollout_id)
         raise click.exceptions.Exit(DETACHED_EXIT)
     event, to = ("pause", control.pause) if choice == "p" else ("abort", control.abort)
-    change(fleet, rollout_id, event, lambda document: to(document, getpass.getuser()))
+    change(fleet, rollout_id, event, lambda document: to(document, user_of(os.environ)))
 
 
 def _say_how_to_go_on(output: Output, fleet: Fleet, rollout_id: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import time
 
 import click
 
 from cli.announce import record
 from cli.asked import Asked
+from cli.history.entry import user_of
 from cli.output import NOTE, Output, json_option
 from cli.ranges import counted, fold, nodes_in
 
@@ -30,6 +31,8 @@ def lock(output: Output, expression: str | None, reason: str, as_json: bool) -> 
       evctl lock --range az:a --reason "disks are being changed"
       evctl lock
     """
+    if reason and not expression:
+        raise click.UsageError("Lock which nodes? Add --range.")
     fleet = output.load_fleet()
     documents = fleet.documents()
     if expression:
@@ -37,7 +40,7 @@ def lock(output: Output, expression: str | None, reason: str, as_json: bool) -> 
             raise click.UsageError("Say why: --reason. Whoever is refused reads it.")
         nodes = nodes_in(expression, fleet.nodes(), Asked(fleet))
         record(fleet, "lock", {"locked": fold(nodes)}, why=reason)
-        documents.hold(nodes, getpass.getuser(), reason, time.time())
+        documents.hold(nodes, user_of(os.environ), reason, time.time())
         output.say(NOTE, f"locked {counted(nodes)} · undo: evctl unlock --range '{expression}'")
     holds = documents.holds()
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +15,7 @@ from artifacts.gates import Gate
 from artifacts.windows import closed_now
 from cli.asked import ask
 from cli.fleet import Fleet, NodeInfo
+from cli.history.entry import user_of
 from cli.rollout.compatibility import Change, Order, order
 from cli.rollout.document import Document, Kind, Limits, NodeRecord, Probe
 from cli.rollout.errors import NodesSilent, StalePlan, WindowClosed
@@ -75,7 +76,7 @@ def draft(fleet: Fleet, wish: Wish) -> Document:
     return Document(
         id="",
         kind=wish.kind,
-        operator=getpass.getuser(),
+        operator=user_of(os.environ),
         reason=wish.reason,
         range=wish.range,
         created_at=round(time.time(), 3),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cli import option_types
 from cli.asked import Asked
 from cli.commands.carrying import carry_out, detach_option
 from cli.commands.planning import Wish, draft, past_one_way_option
@@ -17,7 +18,7 @@ from cli.rollout.errors import NothingToRollBack, WrongState
 
 
 @click.command()
-@click.argument("rollout_id", required=False, metavar="[ROLLOUT]")
+@click.argument("rollout_id", required=False, metavar="[ROLLOUT]", type=option_types.rollout_id)
 @click.option("--range", "expression", metavar="EXPR", help="Only these of its nodes.")
 @click.option("--reason", default="", help="Why; kept with the rollback.")
 @past_one_way_option
@@ -59,12 +60,13 @@ def rollback(
         )
     nodes = fleet.nodes()
     chosen = set(nodes_in(expression, nodes, Asked(fleet))) if expression else set(undone.nodes)
+    able = {id_ for id_, node in nodes.items() if node.role}  # and isn't gone from the map
     # One that was away comes along by itself, without having been asked to swap.
     came_along = wanted(undone)
     before = {
         node: record.before
         for node, record in undone.nodes.items()
-        if node in chosen and node in nodes and record.before
+        if node in chosen & able and record.before
         if record.swap or came_along.get(node) == record.to
     }
     if not before:

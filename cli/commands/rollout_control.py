@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import time
 
 import click
 
+from cli import option_types
 from cli.commands.carrying import (
     carry_out,
     change,
@@ -18,6 +19,7 @@ from cli.commands.carrying import (
 from cli.commands.planning import Wish, draft, past_one_way_option, refuse_closed
 from cli.commands.rollouts import show_one
 from cli.fleet import Fleet
+from cli.history.entry import user_of
 from cli.output import Output, json_option, yes_option
 from cli.ranges import counted
 from cli.rollout import control, report
@@ -28,7 +30,7 @@ from cli.rollout.plan import CANARIES
 LOOK_S = 0.5
 UNDRIVEN_S = 10.0  # as long as a driver may take to begin
 
-rollout_argument = click.argument("rollout_id", metavar="ROLLOUT")
+rollout_argument = click.argument("rollout_id", metavar="ROLLOUT", type=option_types.rollout_id)
 
 
 @click.command()
@@ -74,7 +76,7 @@ def pause(output: Output, rollout_id: str, as_json: bool) -> None:
       evctl rollout pause R000042
     """
     fleet = output.load_fleet()
-    change(fleet, rollout_id, "pause", lambda found: control.pause(found, getpass.getuser()))
+    change(fleet, rollout_id, "pause", lambda found: control.pause(found, user_of(os.environ)))
     if as_json:
         output.data({"id": rollout_id, "state": "paused"})
     else:
@@ -133,7 +135,7 @@ def abort(output: Output, rollout_id: str, yes: bool, as_json: bool) -> None:
     """
     fleet = output.load_fleet()
     found = fleet.documents().load(rollout_id).document
-    operator = getpass.getuser()
+    operator = user_of(os.environ)
     control.abort(found, operator)  # refused before anyone is asked
     output.confirm(f"Take back {rollout_id} on {counted(found.nodes)}?", yes)
     change(fleet, rollout_id, "abort", lambda document: control.abort(document, operator))
@@ -170,8 +172,8 @@ def retry(
     """
     fleet = output.load_fleet()
     ended = fleet.documents().load(rollout_id).document
-    nodes = fleet.nodes()
-    left = {node: ended.nodes[node].to for node in control.to_retry(ended) if node in nodes}
+    able = {id_ for id_, node in fleet.nodes().items() if node.role}  # and isn't gone from the map
+    left = {node: ended.nodes[node].to for node in control.to_retry(ended) if node in able}
     report.show_range(output, left)
     drafted = draft(
         fleet,

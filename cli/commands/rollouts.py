@@ -6,6 +6,7 @@ import time
 
 import click
 
+from cli import option_types
 from cli.announce import GLYPHS
 from cli.output import NOTE, Output, json_option
 from cli.rollout import report
@@ -15,7 +16,7 @@ SHOWN_MAX = 20
 
 
 @click.command()
-@click.argument("rollout_id", required=False, metavar="[ROLLOUT]")
+@click.argument("rollout_id", required=False, metavar="[ROLLOUT]", type=option_types.rollout_id)
 @json_option
 @click.pass_obj
 def rollouts(output: Output, rollout_id: str | None, as_json: bool) -> None:

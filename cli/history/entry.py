@@ -5,9 +5,11 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
+import os
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -85,5 +87,11 @@ def _is_one(entry: Entry) -> bool:
 def who_is_here(environment: Mapping[str, str]) -> Who:
     session = environment.get("SSH_CONNECTION", "").split()
     came_from = session[0] if session else "terminal" if sys.stdin.isatty() else "script"
-    user = environment.get("SUDO_USER") or getpass.getuser()
-    return Who(user=user, host=socket.gethostname(), came_from=came_from)
+    return Who(user=user_of(environment), host=socket.gethostname(), came_from=came_from)
+
+
+def user_of(environment: Mapping[str, str]) -> str:
+    """Who gave the command, also behind sudo; a number where the system knows no name."""
+    with suppress(KeyError):
+        return environment.get("SUDO_USER") or getpass.getuser()
+    return str(os.getuid())

@@ -99,7 +99,7 @@ def test_two_operators_the_second_is_told_who_has_it(rolled_out, world, nodes, e
             told[0] = evctl("rollback", "--range", "web-08", "--yes")
 
     nodes.before_each = second
-    monkeypatch.setattr("cli.commands.planning.getpass.getuser", lambda: "ada")
+    monkeypatch.setenv("SUDO_USER", "ada")
     evctl("rollback", "--yes")
     (refused,) = told
     assert refused.code == 8

@@ -288,6 +288,41 @@ def test_what_does_not_fit_its_state_is_refused_before_anything_changes(
     assert evctl("rollout", words[0], "R000099", *words[2:]).code == 2
 
 
+def test_whoever_gave_the_command_is_named_also_behind_sudo(evctl, world, nodes, new, monkeypatch):
+    """Who is refused is told whom to ask, and that isn't root."""
+    monkeypatch.setenv("SUDO_USER", "grace")
+    _at(nodes, ("web-01", CONVERGE), lambda: evctl("rollout", "pause", "R1"))
+    assert _rollout(evctl, new, "--yes").code == 9
+    assert "paused: by grace" in evctl("rollout", "status", "R1").out
+    refused = _rollout(evctl, new, "--yes")
+    assert refused.code == 8
+    assert "it is of grace; it is paused and nobody drives it" in refused.err
+    assert evctl("lock", "--range", "db-01", "--reason", "disks").code == 0
+    assert "by grace: disks" in evctl("lock").out
+
+
+@pytest.mark.parametrize("given", ["R000001", "R1", "r1", "R01"])
+def test_a_rollout_by_its_number(evctl, nodes, new, given):
+    _rollout(evctl, new, "--yes")
+    assert evctl("rollouts", given).out == evctl("rollout", "status", "R000001").out
+    assert evctl("rollback", given, "--plan").code == 0
+
+
+def test_a_reason_without_nodes_locks_nobody_and_says_so(evctl):
+    ran = evctl("lock", "--reason", "disks")
+    assert ran.code == 2
+    assert "Add --range" in ran.err
+
+
+def test_a_node_whose_role_was_taken_away_is_left_out_of_the_way_back(evctl, world, nodes, new):
+    _rollout(evctl, new, "--yes")
+    text = (world.root / "nodes.yaml").read_text()
+    (world.root / "nodes.yaml").write_text(text.replace("role: web", "role: null", 1))
+    ran = evctl("rollback", "--yes")
+    assert ran.code == 0
+    assert sorted(nodes.serving[node] for node in WEB) == sorted([OLD, new])
+
+
 def test_an_option_in_front_of_a_further_command_is_refused(evctl, world, nodes, new):
     """It would not be seen there: this one would have aborted."""
     _at(nodes, ("web-01", CONVERGE), lambda: _pause(world))
