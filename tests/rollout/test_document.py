@@ -76,8 +76,8 @@ def test_a_damaged_document_is_no_fault_of_ours(body):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("state", "runing"), ("log", [None]), ("log", ["x"]), ("nodes.state", "well"),
-     ("nodes.swap", [1]), ("nodes.error", "bad")],
+    [("state", "runing"), ("ended_at", "noon"), ("log", [None]), ("log", ["x"]),
+     ("nodes.state", "well"), ("nodes.swap", [1]), ("nodes.error", "bad")],
 )  # fmt: skip
 def test_a_document_that_a_hand_has_damaged_is_named(key, value):
     raw = json.loads(encode(document_of(ROLES)))
