@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 import logging
+import signal
 import sys
+import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import EvctlError
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from salt.client import LocalClient
 
 SILENT = "unreachable"
+_NO_MORE: Any = object()
 # How long a node may take to say that it is at work on a job, before it counts as silent.
 ALIVE_S = 5
 # Who isn't needed is late when this has passed, and so many times what the slowest other one took.
@@ -101,19 +105,31 @@ class SaltClient:
         try:
             client = self._connect()
             deadline = time.monotonic() + timeout_s
-            job = client.run_job(
-                nodes, function, arg=(), tgt_type="list", kwarg=kwargs, timeout=ALIVE_S, listen=True
-            )
+            with _undisturbed():
+                job = client.run_job(
+                    nodes,
+                    function,
+                    arg=(),
+                    tgt_type="list",
+                    kwarg=kwargs,
+                    timeout=ALIVE_S,
+                    listen=True,
+                )
             if not job:
                 return  # the master knows none of these nodes
-            for some in client.get_iter_returns(
+            returns = client.get_iter_returns(
                 job["jid"],
                 set(job["minions"]),
                 timeout=ALIVE_S,
                 tgt=nodes,
                 tgt_type="list",
                 block=False,  # else it yields nothing, however long, while nobody answers
-            ):
+            )
+            while True:
+                with _undisturbed():
+                    some = next(returns, _NO_MORE)
+                if some is _NO_MORE:
+                    return
                 for node, answer in (some or {}).items():
                     yield _return(node, answer)
                 if time.monotonic() > deadline:
@@ -146,6 +162,27 @@ class SaltClient:
             # this client asks for no answers but those to what it has just published.
             self._client.returns_for_job = bool
         return self._client
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Salt takes a KeyboardInterrupt for an event of its own: it is lost, and so may be the answers
+    of nodes, which then count as silent. What comes meanwhile is heard when Salt has returned."""
+    came: list[tuple[int, FrameType | None]] = []
+    heard: dict[int, Callable[[int, FrameType | None], Any]] = {}
+    if threading.current_thread() is threading.main_thread():  # nobody else hears signals
+        for interrupt in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(interrupt)
+            if callable(handler):
+                heard[interrupt] = handler
+                signal.signal(interrupt, lambda *signalled: came.append(signalled))
+    try:
+        yield
+    finally:
+        for number, handler in heard.items():
+            signal.signal(number, handler)
+    for number, frame in came[:1]:
+        heard[number](number, frame)
 
 
 def is_late(waited_s: float, slowest_s: float | None) -> bool:

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -218,6 +219,23 @@ def test_a_job_that_takes_too_long_is_silence(salt_on_loopback):
     client = salt_on_loopback.client
     (answer,) = client.call(["web-01"], "test.sleep", {"length": 600}, 1)
     assert answer.silent
+
+
+def test_an_interrupt_is_heard_whatever_salt_is_at(salt_on_loopback):
+    """Salt itself swallows some, and the answers that it was reading with them."""
+    client = salt_on_loopback.client
+    assert [r.error for r in client.call(["web-01"], "test.kwarg", {}, ANSWER_S)] == [None]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for after_s in (0.2, 0.23, 0.26, 0.29, 0.32, 0.35):
+            interrupt = threading.Timer(after_s, os.kill, (os.getpid(), signal.SIGINT))
+            interrupt.start()
+            with pytest.raises(KeyboardInterrupt):
+                list(client.call(["web-01"], "test.sleep", {"length": 3}, ANSWER_S))
+            interrupt.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert [r.error for r in client.call(["web-01"], "test.kwarg", {}, ANSWER_S)] == [None]
 
 
 def test_a_dead_node_is_silent(salt_on_loopback):
