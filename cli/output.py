@@ -67,11 +67,12 @@ class Output:
 
         return Fleet.load(find_fleet(self.fleet, Path.cwd()))
 
-    def say(self, glyph: str, text: str) -> None:
-        """One line of progress: a time, a glyph and words."""
+    def say(self, glyph: str, text: str, at: float | None = None) -> None:
+        """One line of progress: a time, a glyph and words. at: Unix seconds; now, unless said."""
         if not self.quiet:
             mark = click.style(glyph, fg=_COLORS.get(glyph)) if self._colored(sys.stderr) else glyph
-            echo(f"{time.strftime('%H:%M:%S')} {mark} {text}", err=True)
+            clock = time.strftime("%H:%M:%S", time.localtime(at))
+            echo(f"{clock} {mark} {text}", err=True)
 
     def mark(self, glyph: str) -> str:
         """A glyph for stdout."""

@@ -22,7 +22,7 @@ from cli.doctor.nodes import Examined, Expected, check_nodes
 from cli.doctor.stores import check_documents, check_history, check_orders, check_registry
 from cli.fleet import Fleet
 from cli.fleet_view import FleetView, look
-from cli.output import BAD, GOOD, UNKNOWN, Output, json_option
+from cli.output import BAD, GOOD, UNKNOWN, Output, echo, json_option
 from cli.ranges import nodes_in
 from cli.rollout.ask import answer_of
 from cli.salt_master import SaltMaster, version
@@ -68,14 +68,14 @@ def doctor(context: click.Context, expression: str | None, as_json: bool) -> Non
             }
         )
     else:
-        click.echo(f"{len(checks)} checks · {len(wrong)} wrong · {len(doubtful)} doubtful")
+        echo(f"{len(checks)} checks · {len(wrong)} wrong · {len(doubtful)} doubtful")
     context.exit(wrong[0].exit_code if wrong else 0)
 
 
 def _show(output: Output, check: Check) -> None:
-    click.echo(f"{output.mark(_GLYPHS[check.state])} {check.name:18} {check.says}")
+    echo(f"{output.mark(_GLYPHS[check.state])} {check.name:18} {check.says}")
     if check.mend:
-        click.echo(f"  {'':18} mend: {check.mend}")
+        echo(f"  {'':18} mend: {check.mend}")
 
 
 def _checks(fleet: Fleet, view: FleetView, chosen: list[str], now: float) -> Iterator[Check]:

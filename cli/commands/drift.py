@@ -15,7 +15,7 @@ from cli.announce import record, tell_nodes, witness
 from cli.asked import Asked, client_of
 from cli.fleet import Fleet
 from cli.fleet_view import look
-from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output, json_option, yes_option
+from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output, echo, json_option, yes_option
 from cli.ranges import counted, is_whole_fleet, nodes_in
 from cli.rollout.ask import answer_of
 
@@ -169,6 +169,6 @@ def _show(output: Output, node: str, said: Mapping[str, Any]) -> None:
         "changing": [f"{said['rollout']} is at work on it"],
     }[said["state"]]
     mark = output.mark(_GLYPHS[said["state"]])
-    click.echo(f"{mark} {node:20} {said['state']:8} {told[0]}")
+    echo(f"{mark} {node:20} {said['state']:8} {told[0]}")
     for more in told[1:]:
-        click.echo(f"  {'':20} {'':8} {more}")
+        echo(f"  {'':20} {'':8} {more}")

@@ -119,7 +119,10 @@ def _head(text: str) -> Head:
 
 def _line(entry: Entry) -> str:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.at))
-    what = " · ".join(f"{_words(fact)}" for fact in entry.what.values())
+    named = entry.event == "lock"  # it is one, or the end of one
+    what = " · ".join(
+        f"{key} {_words(fact)}" if named else _words(fact) for key, fact in entry.what.items()
+    )
     who = f"by {entry.who.user} on {entry.who.host} ({entry.who.came_from})"
     why = f" · {entry.why}" if entry.why else ""
     return f"{entry.number:6} {at} {entry.event:8} {what} · {who}{why}"

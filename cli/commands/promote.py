@@ -7,7 +7,7 @@ import click
 from cli.announce import record, tell_nodes, witness
 from cli.asked import ask
 from cli.fleet import Fleet
-from cli.output import GOOD, Output, json_option, yes_option
+from cli.output import GOOD, Output, echo, json_option, yes_option
 from cli.promotion import (
     Promotion,
     followers,
@@ -91,13 +91,11 @@ def _show(change: Promotion) -> None:
     for role, release in sorted(change.after.items()):
         before = change.before.get(role)
         if before != release:
-            click.echo(
-                f"  {change.channel:10} {role:16} {before or 'nothing'} → {release}", err=True
-            )
+            echo(f"  {change.channel:10} {role:16} {before or 'nothing'} → {release}", err=True)
     if change.before == change.after:
-        click.echo(f"  {change.channel} names {change.release} already", err=True)
+        echo(f"  {change.channel} names {change.release} already", err=True)
     if change.held:
-        click.echo(f"  until a rollout, as they are: {counted(change.held)}", err=True)
+        echo(f"  until a rollout, as they are: {counted(change.held)}", err=True)
 
 
 def _json(change: Promotion, *, done: bool) -> dict[str, object]:

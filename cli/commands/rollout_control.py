@@ -212,7 +212,7 @@ def watch_to_its_end(output: Output, fleet: Fleet, rollout_id: str, *, as_json: 
         document = documents.load(rollout_id).document
         for entry in document.log[seen:]:
             facts = {k: fact for k, fact in entry.items() if k not in ("at", "event", "digest")}
-            shown.event(document, entry["event"], facts)
+            shown.event(document, entry["event"], facts, entry["at"])
         seen = len(document.log)
         if document.state in (*FINAL, "paused"):
             break

@@ -9,8 +9,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-import click
-
 from artifacts.gates import Gate
 from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output, echo
 from cli.ranges import counted, fold
@@ -22,7 +20,7 @@ from cli.rollout.table import Table
 def show_range(output: Output, nodes: Collection[str]) -> None:
     """Before anything else: which nodes this is about."""
     if not output.quiet:
-        click.echo(f"Range {counted(nodes)}", err=True)
+        echo(f"Range {counted(nodes)}", err=True)
 
 
 def show_plan(output: Output, fleet: str, plan: Document, named: int) -> None:
@@ -134,15 +132,23 @@ class Watch:
         live = not as_json and not output.quiet and sys.stderr.isatty()
         self._table = Table() if live else None
 
-    def event(self, document: Document, event: str, facts: dict[str, Any]) -> None:
+    def event(
+        self, document: Document, event: str, facts: dict[str, Any], at: float | None = None
+    ) -> None:
+        """at: when it was, unless it is just now. Unix seconds."""
         if self._table:
             self._table.event(document, event, facts)
             return
         if self._as_json:
-            line = {"at": round(time.time(), 3), "rollout": document.id, "event": event, **facts}
+            line = {
+                "at": round(at or time.time(), 3),
+                "rollout": document.id,
+                "event": event,
+                **facts,
+            }
             echo(json.dumps(line))
         for glyph, text in _lines(document, event, facts):
-            self._output.say(glyph, text)
+            self._output.say(glyph, text, at)
 
 
 def _lines(document: Document, event: str, facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -299,6 +300,16 @@ def test_whoever_gave_the_command_is_named_also_behind_sudo(evctl, world, nodes,
     assert "it is of grace; it is paused and nobody drives it" in refused.err
     assert evctl("lock", "--range", "db-01", "--reason", "disks").code == 0
     assert "by grace: disks" in evctl("lock").out
+    assert evctl("unlock", "--range", "db-01").code == 0
+    told = [line.split(" · ")[0].split("lock  ")[-1] for line in evctl("history").out.splitlines()]
+    assert [words.strip() for words in told[:2]] == ["unlocked db-01", "locked db-01"]
+
+
+def test_what_is_watched_afterwards_has_the_times_at_which_it_was(evctl, world, nodes, new):
+    _rollout(evctl, new, "--yes")
+    log = Fleet.load(world.fleet).documents().load("R000001").document.log
+    *watched, _ = evctl("rollout", "watch", "R1", "--json").lines()
+    assert [line["at"] for line in watched] == [entry["at"] for entry in log]
 
 
 @pytest.mark.parametrize("given", ["R000001", "R1", "r1", "R01"])
@@ -321,6 +332,27 @@ def test_a_node_whose_role_was_taken_away_is_left_out_of_the_way_back(evctl, wor
     ran = evctl("rollback", "--yes")
     assert ran.code == 0
     assert sorted(nodes.serving[node] for node in WEB) == sorted([OLD, new])
+
+
+def _gone(monkeypatch, stream: str) -> None:
+    """Whoever read this stream has gone."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    monkeypatch.setattr(sys, stream, os.fdopen(writing, "w"))
+
+
+def test_a_view_that_is_lost_changes_no_result(evctl, world, nodes, new, monkeypatch):
+    _gone(monkeypatch, "stderr")
+    assert _rollout(evctl, new, "--yes").code == 0
+    assert {nodes.serving[node] for node in WEB} == {new}
+    _gone(monkeypatch, "stderr")
+    assert evctl("promote", new, "stable", "--yes").code == 0
+    assert Fleet.load(world.fleet).registry().channel("stable") == {"web": new}
+    nodes.serving["web-01"] = OLD
+    _gone(monkeypatch, "stdout")
+    assert evctl("drift", "--range", "role:web").code == 3
+    _gone(monkeypatch, "stdout")
+    assert evctl("doctor").code != 0
 
 
 def test_an_option_in_front_of_a_further_command_is_refused(evctl, world, nodes, new):
