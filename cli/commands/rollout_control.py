@@ -102,7 +102,11 @@ def resume(
       evctl rollout resume R000042 --detach
     """
     fleet = output.load_fleet()
-    was = fleet.documents().load(rollout_id).document.state
+    found = fleet.documents().load(rollout_id).document
+    was = found.state
+    control.resume(found)  # refused before anything is written down
+    if was != "paused":  # NodesLocked, when someone drives it
+        fleet.documents().lock(found.nodes, rollout_id, time.time(), lease_s=0)
     change(
         fleet,
         rollout_id,

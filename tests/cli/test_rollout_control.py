@@ -391,11 +391,14 @@ def test_one_that_is_driven_is_neither_resumed_nor_retried(evctl, world, nodes, 
 
     def try_both() -> None:
         refused.append(evctl("rollout", "resume", "R000001").code)
+        refused.append(evctl("rollout", "resume", "R000001", "--detach").code)
         refused.append(evctl("rollout", "retry", "R000001", "--yes").code)
 
     _at(nodes, ("web-01", CONVERGE), try_both)
     assert _rollout(evctl, new, "--yes").code == 0
-    assert refused == [8, 2]
+    assert refused == [8, 8, 2]
+    log = Fleet.load(world.fleet).documents().load("R000001").document.log
+    assert "resume" not in {entry["event"] for entry in log}, "before anything was written down"
 
 
 @pytest.mark.parametrize(
