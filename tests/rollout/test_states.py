@@ -6,12 +6,22 @@ import re
 from typing import get_args
 
 from artifacts.errors import EvctlError
+from artifacts.objects import StoreUnreachable
+from cli.commands.drift import NotMended
+from cli.commands.history import HistoryChanged
 from cli.commands.rollout import NotThisRole
+from cli.history.log import HistoryBusy
+from cli.promotion import NotPromoted, NotProven
 from cli.rollout import errors
 from cli.rollout.control import MOVES
 from cli.rollout.document import FINAL, State
+from cli.salt_client import MasterRefused, MasterUnreachable
 from tests.cli.conftest import REPOSITORY
 
+BESIDE = (
+    *(NotThisRole, NotMended, NotPromoted, NotProven, HistoryChanged, HistoryBusy),
+    *(MasterRefused, MasterUnreachable, StoreUnreachable),
+)
 PAGE = (REPOSITORY / "docs/rollouts.md").read_text()
 
 
@@ -33,8 +43,8 @@ def test_every_state_can_be_reached_and_only_final_ones_are_never_left():
     assert states - {before for before, *_ in MOVES} == set(FINAL)
 
 
-def test_the_runbook_has_every_error_of_a_rollout_with_its_exit_code():
+def test_the_runbook_has_every_alarm_with_its_exit_code():
     named = {(int(exit_code), code) for exit_code, code in re.findall(r"exit (\d), (E\d+)", PAGE)}
     known = [one for one in vars(errors).values() if isinstance(one, type)]
-    for error in (*known, NotThisRole):
+    for error in (*known, *BESIDE):
         assert error is EvctlError or (error.exit_code, error.code) in named, error
