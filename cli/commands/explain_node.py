@@ -12,6 +12,7 @@ from cli.commands.drift import compare
 from cli.fleet import Fleet
 from cli.output import Output
 from cli.rollout import report
+from cli.rollout.decide import wanted
 from cli.rollout.document import Document
 
 SHOWN_MAX = 5
@@ -29,7 +30,9 @@ def explain_node(output: Output, fleet: Fleet, node: str, *, as_json: bool) -> N
         if len(past) == SHOWN_MAX:
             break
     channel = fleet.nodes()[node].channel
-    decided = past[0].id if by_rollout and past else channel
+    # One that was refused before it began has decided nothing.
+    deciding = [document for document in past if node in wanted(document)] or past
+    decided = deciding[0].id if by_rollout and past else channel
     if as_json:
         output.data({"node": node, **said, "decided_by": decided, "rollouts": [d.id for d in past]})
         return
@@ -55,7 +58,7 @@ def _lines(node: str, said: dict[str, Any], by: str, past: list[Document]) -> It
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(document.created_at))
         why = f" · {document.reason}" if document.reason else ""
         yield (
-            f"  {document.id} {at} {record.before} → {record.to} · {record.state}, "
+            f"  {document.id} {at} {record.before or 'nothing'} → {record.to} · {record.state}, "
             f"{document.kind} {document.state} · by {document.operator}{why}"
         )
         if record.error:

@@ -74,6 +74,7 @@ def _show(output: Output, document: Document, *, left: bool) -> None:
     for number, wave in enumerate(document.waves, 1):
         for node in wave:
             record = document.nodes[node]
-            click.echo(f"  wave {number}  {node:20} {record.before} → {record.to}  {record.state}")
+            move = f"{record.before or 'nothing'} → {record.to}"
+            click.echo(f"  wave {number}  {node:20} {move}  {record.state}")
             if record.error:
                 click.echo(report.evidence(record.error, "          "))

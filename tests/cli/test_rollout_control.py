@@ -305,6 +305,20 @@ def test_whoever_gave_the_command_is_named_also_behind_sudo(evctl, world, nodes,
     assert [words.strip() for words in told[:2]] == ["unlocked db-01", "locked db-01"]
 
 
+def test_a_node_is_explained_by_the_rollout_that_changed_it(evctl, world, nodes, new, monkeypatch):
+    """Not by a later one that was refused before it began."""
+    monkeypatch.chdir(world.app)
+    app = world.app / "evctl.yaml"
+    app.write_text(app.read_text() + "\n")
+    newer = json.loads(evctl("-q", "release", "--allow-dirty", "--json").out)["release"]
+    _at(nodes, ("web-01", CONVERGE), lambda: _pause(world))
+    assert _rollout(evctl, new, "--yes").code == 9
+    assert _rollout(evctl, newer, "--yes").code == 8
+    said = evctl("explain", "web-01")
+    assert said.out.splitlines()[1] == f"  should serve {new}, by R000001"
+    assert json.loads(evctl("explain", "web-01", "--json").out)["decided_by"] == "R000001"
+
+
 def test_what_is_watched_afterwards_has_the_times_at_which_it_was(evctl, world, nodes, new):
     _rollout(evctl, new, "--yes")
     log = Fleet.load(world.fleet).documents().load("R000001").document.log
