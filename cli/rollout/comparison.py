@@ -60,10 +60,16 @@ class Comparison:
         def of_role(releases: Mapping[str, str], among: Collection[str]) -> dict[str, str]:
             return {n: releases[n] for n in among if self._role(n) == role}
 
-        new = spans_of(self._start, end, of_role(self._command.releases, nodes))
+        asked = of_role(self._command.releases, nodes)
+        unheard = [node for node, release in asked.items() if release not in end.get(node, {})]
+        new = spans_of(self._start, end, asked)
         old = spans_of(self._start, end, of_role(self._old, self._old))
         for gate in self._document.gates.get(role, ()):
-            yield judge(gate, new, old)
+            if unheard:  # the others say nothing of it
+                nothing = f"{gate.name}: {', '.join(unheard)} tells nothing of itself"
+                yield Verdict("held", nothing)
+            else:
+                yield judge(gate, new, old)
 
     def _role(self, node: str) -> str:
         record = self._document.nodes.get(node)

@@ -58,7 +58,7 @@ def judge(gate: Gate, new: Sequence[Span], old: Sequence[Span]) -> Verdict:
     if sample < gate.sample_min and gate.kind != "gauge":
         return _verdict("held", gate, f"{sample:.0f} of {gate.sample_min}: too few to judge")
     if value is None:
-        return _verdict("held", gate, f"no {' or '.join(gate.series)} in /metrics")
+        return _verdict("held", gate, f"no number for {' or '.join(gate.series)} in /metrics")
     if gate.at_most is not None and value > gate.at_most:
         return _verdict("failed", gate, f"{value:.4g}, at most {gate.at_most:g} may be")
     if gate.worse_by is None or not old:
@@ -83,7 +83,12 @@ def _verdict(state: Literal["passed", "failed", "held"], gate: Gate, says: str) 
 
 
 def _measure(gate: Gate, spans: Sequence[Span]) -> tuple[float, float | None]:
-    """How large the sample is, and its value; None when there is none."""
+    """How large the sample is, and its value; None when there is none, or one that is no number."""
+    sample, value = _measured(gate, spans)
+    return sample, None if value is None or math.isnan(value) else value
+
+
+def _measured(gate: Gate, spans: Sequence[Span]) -> tuple[float, float | None]:
     if gate.kind == "ratio":
         bad, every = (sum(span.grown(pattern) for span in spans) for pattern in gate.series)
         return every, bad / every if every else None
@@ -91,6 +96,8 @@ def _measure(gate: Gate, spans: Sequence[Span]) -> tuple[float, float | None]:
         return _p99(gate.series[0], spans)
     (pattern,) = gate.series
     values = [v for span in spans for name, v in span.end.items() if fnmatchcase(name, pattern)]
+    if any(map(math.isnan, values)):
+        return len(values), math.nan
     return len(values), max(values, default=None)
 
 

@@ -97,6 +97,20 @@ def test_a_gauge_is_what_it_is_now():
     assert judge(BACKLOG, [Span({}, {"other": 1.0})], []).state == "held"
 
 
+NAN = float("nan")
+
+
+@pytest.mark.parametrize("values", [(NAN,), (NAN, 5.0), (5.0, NAN)])
+def test_what_is_no_number_proves_nothing(values):
+    """As gauges are that were never set, and shares of nothing."""
+    spans = [Span({}, {"waiting": value}) for value in values]
+    assert judge(BACKLOG, spans, []).state == "held"
+    worse = replace(BACKLOG, at_most=None, worse_by=10.0)
+    assert judge(worse, [Span({}, {"waiting": 5.0})], spans).state == "held"
+    assert judge(ERRORS, [_span(1000, NAN)], [_span(1000, 0)]).state == "held"
+    assert judge(ERRORS, [_span(1000, 0)], [_span(1000, NAN)]).state == "held"
+
+
 def test_a_generation_that_was_restarted_begins_at_nothing():
     restarted = Span(_requests(1000, 900), _requests(100, 0))
     assert judge(ERRORS, [restarted], [_span(1000, 0)]).state == "passed"
@@ -176,6 +190,19 @@ def test_a_node_that_did_not_answer_at_the_start_is_compared_from_its_first_answ
     fleet.fails.clear()
     assert "too few to judge" in comparison.judge(["web-1"])["web-1"].held
     assert comparison.judge(["web-1"])["web-1"].ok
+
+
+def test_a_node_of_the_wave_that_says_nothing_of_itself_is_not_passed_by_the_others():
+    document = document_of(ROLES, gates={"web": (ERRORS,)})
+    fleet = FakeFleet.of(ROLES, pages=Serving(new_bad=0))
+    fleet.fails = {("web-2", "evrelease.metrics"): SILENT}
+    wave = ["web-1", "web-2"]
+    for node in wave:
+        document = document.with_node(node, state="swapped")
+        fleet.serving[node] = NEW
+    answers = Comparison(fleet, Command("check", dict.fromkeys(wave, NEW)), document).judge(wave)
+    assert answers["web-1"].held == "errors: web-2 tells nothing of itself"
+    assert not answers["web-2"].ok
 
 
 def test_nodes_on_which_nothing_changes_are_compared_with_too():
