@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from artifacts.errors import EvctlError
 
 CHUNK_BYTES = 1 << 20
+NAME_BYTES_MAX = 255
 SETTINGS = {"endpoint", "region"}
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 
@@ -91,8 +92,9 @@ class ObjectStore(Protocol):
 
 
 def check_key(key: str) -> str:
-    """The key itself. ObjectMissing for what can't be one: it climbs, is absolute, is empty."""
-    if not _KEY.fullmatch(key):
+    """The key itself. ObjectMissing for what can't be one: it climbs, is absolute, is empty, or has
+    a part that no file could be called."""
+    if not _KEY.fullmatch(key) or max(map(len, key.split("/"))) > NAME_BYTES_MAX:
         raise ObjectMissing(f"{key[:200]!r} can't be a key", why="keys are relative, plain names")
     return key
 

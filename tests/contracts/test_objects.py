@@ -193,7 +193,7 @@ def test_what_is_missing(store: ObjectStore) -> None:
 
 
 BAD_KEYS = ["", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", ".lock", "a/.b",
-            "a\0b", "a\n", "ä", "a b", "a\\b"]  # fmt: skip
+            "a\0b", "a\n", "ä", "a b", "a\\b", f"a/{'x' * 256}"]  # fmt: skip
 
 
 @pytest.mark.parametrize("key", BAD_KEYS, ids=ascii)
