@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -148,6 +149,7 @@ def evctl(context: click.Context, fleet: Path | None, no_color: bool, quiet: boo
 def main() -> None:
     """The entry point: turns every error into words and an exit code, once."""
     have_streams()
+    threading.excepthook = _tell_of_thread
     sys.exit(run(sys.argv[1:]))
 
 
@@ -187,6 +189,11 @@ def tell(error: EvctlError, *, as_json: bool) -> None:
     for label, text in (("why", said["why"]), ("next", said["next"])):
         if text:
             echo(f"  {label}: {text}", err=True)
+
+
+def _tell_of_thread(failed: threading.ExceptHookArgs) -> None:
+    if isinstance(failed.exc_value, Exception):
+        tell(_told(failed.exc_value), as_json=False)
 
 
 def _require_folder() -> None:

@@ -112,8 +112,14 @@ def _with_own_fault(
         "cli.output.Output.load_fleet = fail\n"
         "sys.exit(cli.main.run(sys.argv[1:]))\n"
     )
+    return _python(tmp_path, broken, *arguments, before=before)
+
+
+def _python(
+    tmp_path, code: str, *arguments: str, before: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*before, sys.executable, "-c", broken, *arguments],
+        [*before, sys.executable, "-c", code, *arguments],
         cwd=REPOSITORY,
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path)},
         capture_output=True,
@@ -135,6 +141,24 @@ def test_our_own_fault_is_a_few_lines_and_a_log(tmp_path):
     assert str(log) in ended.stderr
     assert "RuntimeError: the sky" in log.read_text()
     assert not ended.stdout
+
+
+def test_a_threads_own_fault_is_told_like_any_other(tmp_path):
+    ended = _python(
+        tmp_path,
+        "import sys, threading, cli.main, cli.output\n"
+        "def fail(): raise RuntimeError('the sky fell')\n"
+        "def load(*_):\n"
+        "    thread = threading.Thread(target=fail)\n"
+        "    thread.start()\n"
+        "    thread.join()\n"
+        "    sys.exit()\n"
+        "cli.output.Output.load_fleet = load\n"
+        "cli.main.main()\n",
+        "releases",
+    )
+    assert ended.stderr.startswith("E0001 evctl itself failed\n  why: the sky fell\n")
+    assert "Traceback" not in ended.stderr
 
 
 def test_our_own_fault_as_json(tmp_path):
