@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import uvloop
-from aiohttp.web import BaseRequest
+from aiohttp.web_request import BaseRequest
 
 from eventstore import notify
 from eventstore.collector.connections import Connections
