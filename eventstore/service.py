@@ -148,7 +148,7 @@ async def _run(
         if admin_socket is not None:
             admin = Listener(admin_socket, admin_server)
             admin.start()
-        gc.freeze()  # what is there now stays, its thousandth part that is garbage too: no look at it
+        gc.freeze()  # what is there now stays: one in seventy is garbage, and may
         gc.enable()
         gc.set_threshold(GC_OBJECTS)  # requests leave few circles, and each look costs them time
         failed = asyncio.ensure_future(role.failed())
