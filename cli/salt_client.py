@@ -154,10 +154,12 @@ class SaltClient:
             enter_network(self._network)
             _import_transport()
             import salt.client
+            import salt.loader
 
             # What it logs on stderr is said by the errors that are raised, in one line.
             logging.getLogger("salt").setLevel(logging.CRITICAL)
-            self._client = salt.client.LocalClient(c_path=str(settings), auto_reconnect=True)
+            with _loading_nothing(salt.loader):
+                self._client = salt.client.LocalClient(c_path=str(settings), auto_reconnect=True)
             # Salt asks the job cache whether there is such a job, which imports half a minion;
             # this client asks for no answers but those to what it has just published.
             self._client.returns_for_job = bool
@@ -207,6 +209,20 @@ def _import_transport() -> None:
     finally:
         if not hasattr(whole, "__file__"):
             del sys.modules["salt.master"]
+
+
+@contextmanager
+def _loading_nothing(loader: ModuleType) -> Iterator[None]:
+    """A client looks through all of Salt's modules, and calls none for what is asked here."""
+    kinds = ("utils", "minion_mods", "returners")
+    real = {kind: getattr(loader, kind) for kind in kinds}
+    for kind in kinds:
+        setattr(loader, kind, lambda *_, **__: {})
+    try:
+        yield
+    finally:
+        for kind, load in real.items():
+            setattr(loader, kind, load)
 
 
 def settings_of_master(config: Path) -> Path:

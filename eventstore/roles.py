@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eventstore import engines, settings
+from eventstore.bare_package import bare_package
 from eventstore.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def main(argv: list[str], usage: str = "") -> int:
 
         gc.enable()
         return run_tool(argv[1:])  # without a server's imports: a rollout waits for its probe
-    from eventstore import service
+    with bare_package("aiohttp"):
+        from eventstore import service
 
     parser = argparse.ArgumentParser(prog="eventstore", description=usage)
     parser.add_argument("role", choices=ROLES)

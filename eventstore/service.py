@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import uvloop
-from aiohttp.web import BaseRequest
+from aiohttp.web_request import BaseRequest
 
 from eventstore import notify
 from eventstore.collector.connections import Connections
@@ -148,8 +148,7 @@ async def _run(
         if admin_socket is not None:
             admin = Listener(admin_socket, admin_server)
             admin.start()
-        gc.collect()
-        gc.freeze()  # what is alive now stays: the collector need not look at it again
+        gc.freeze()  # what is there now stays: one in seventy is garbage, and may
         gc.enable()
         gc.set_threshold(GC_OBJECTS)  # requests leave few circles, and each look costs them time
         failed = asyncio.ensure_future(role.failed())

@@ -72,9 +72,18 @@ LAYERS = {
     "ended": {"metrics"},
     "service": MIDDLE | {"collector", "ended", "notify"},
     "__main__": {"roles"},
+    "bare_package": set(),
     "roles": MIDDLE
     | {
-        *("service", "engines", "collector", "processing", "postprocessing", "autoscaling"),
+        *(
+            "bare_package",
+            "service",
+            "engines",
+            "collector",
+            "processing",
+            "postprocessing",
+            "autoscaling",
+        ),
         *("query", "tools"),
     },
     "__init__": set(),

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from aiohttp.web import BaseRequest
+from aiohttp.web_request import BaseRequest
 
 from eventstore.collector import receipts
 from eventstore.collector.committer import Committer

@@ -3,7 +3,8 @@
 import asyncio
 
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web import BaseRequest, RequestPayloadError
+from aiohttp.web_protocol import RequestPayloadError
+from aiohttp.web_request import BaseRequest
 
 from eventstore.collector.codings import too_large
 from eventstore.collector.connections import connection_of

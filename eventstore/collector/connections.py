@@ -17,11 +17,13 @@ from collections.abc import Awaitable, Callable
 from itertools import chain
 from typing import Any, cast
 
-from aiohttp import StreamReader
 from aiohttp.http import StreamWriter
-from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
-from aiohttp.web import RequestPayloadError as BrokenBody
-from aiohttp.web_protocol import ERROR, _ErrInfo
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
+from aiohttp.web_protocol import RequestPayloadError as BrokenBody
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
+from aiohttp.web_server import Server
 
 from eventstore.collector.known_heads import KnownHeads, Recognising
 from eventstore.collector.reply import Reply

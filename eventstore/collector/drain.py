@@ -14,7 +14,7 @@ import errno
 import logging
 import socket
 
-from aiohttp.web import Server
+from aiohttp.web_server import Server
 
 from eventstore.collector.connections import Connections
 

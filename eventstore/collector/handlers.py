@@ -9,7 +9,7 @@ from functools import partial
 from uuid import UUID
 
 import msgspec
-from aiohttp.web import BaseRequest
+from aiohttp.web_request import BaseRequest
 from multidict import CIMultiDictProxy
 
 from eventstore import packing

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import orjson
-from aiohttp.web import BaseRequest
+from aiohttp.web_request import BaseRequest
 
 from eventstore import metrics
 from eventstore.collector.reply import Reply, text

@@ -7,7 +7,7 @@ Attributes of aiohttp's that begin with _ are those of the version that the lock
 from abc import abstractmethod
 from typing import Any
 
-from aiohttp.web import RequestHandler
+from aiohttp.web_protocol import RequestHandler
 
 
 class OneTask(RequestHandler):

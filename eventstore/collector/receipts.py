@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import orjson
-from aiohttp.web import BaseRequest
+from aiohttp.web_request import BaseRequest
 
 from eventstore.collector.reply import Reply
 from eventstore.errors import EngineUnavailable, Refused

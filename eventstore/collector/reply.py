@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE, HttpVersion, HttpVersion10, HttpVersion11
-from aiohttp.web import BaseRequest
+from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import REASON_PHRASES
 
 TEXT = "text/plain; charset=utf-8"
