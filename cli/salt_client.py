@@ -183,8 +183,8 @@ def _undisturbed() -> Iterator[None]:
     finally:
         for number, handler in heard.items():
             signal.signal(number, handler)
-    for number, frame in came[:1]:
-        heard[number](number, frame)
+        for number, frame in came[:1]:
+            heard[number](number, frame)
 
 
 def is_late(waited_s: float, slowest_s: float | None) -> bool:
