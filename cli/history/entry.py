@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from cli.moments import is_moment
+
 Event = Literal["release", "channel", "rollout", "rollback", "mend", "lock", "key"]
-AT_MAX = 1e11  # beyond it is no date that could be shown
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,7 @@ def _is_one(entry: Entry) -> bool:
     texts = (entry.event, entry.why, entry.before, *vars(entry.who).values())
     return (
         isinstance(entry.number, int)
-        and isinstance(entry.at, int | float)
-        and 0 <= entry.at < AT_MAX
+        and is_moment(entry.at)
         and isinstance(entry.what, dict)
         and all(isinstance(text, str) for text in texts)
     )

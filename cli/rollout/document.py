@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from artifacts.gates import Gate
+from cli.moments import is_moment
 from cli.rollout.errors import DocumentChanged
 
 Kind = Literal["rollout", "rollback"]
@@ -240,8 +241,8 @@ _STATES, _NODE_STATES = frozenset(get_args(State)), frozenset(get_args(NodeState
 def _refuse_misfits(raw: dict[str, Any]) -> None:
     """ValueError for what only a hand has written: nothing could be decided on it."""
     fits = {"state": raw["state"] in _STATES, "log": all(isinstance(e, dict) for e in raw["log"])}
-    for key in ("created_at", "ended_at"):
-        fits[key] = isinstance(raw.get(key), int | float | None)
+    fits["created_at"] = is_moment(raw["created_at"])
+    fits["ended_at"] = raw["ended_at"] is None or is_moment(raw["ended_at"])
     for node, record in raw["nodes"].items():
         said = (record.get(key) for key in ("swap", "revert", "error"))
         fits[node] = record["state"] in _NODE_STATES and all(

@@ -4,19 +4,26 @@ mappings, as JSON; people mend them by hand, so they are read strictly."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from cli.moments import is_moment
 from cli.rollout.errors import DocumentChanged
 
 DESIRED = "desired.json"
 HOLDS = "holds.json"
 LOCKS = "locks.json"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
 # What each node's entry must have. Of DESIRED, whose entries are nodes and roles, see `_fits`.
-_FACTS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
-    HOLDS: {"operator": str, "reason": str, "at": (int, float)},
-    LOCKS: {"rollout": str, "expires_at": (int, float)},
+_FACTS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
+    HOLDS: {"operator": _is_text, "reason": _is_text, "at": is_moment},
+    LOCKS: {"rollout": _is_text, "expires_at": is_moment},
 }
 
 
@@ -39,8 +46,8 @@ def parsed(key: str, body: bytes) -> dict[str, Any]:
 
 def _fits(key: str, entry: Mapping[str, Any]) -> bool:
     if key == DESIRED:
-        return all(isinstance(release, str) for release in entry.values())
-    return all(isinstance(entry.get(fact), kind) for fact, kind in _FACTS[key].items())
+        return all(map(_is_text, entry.values()))
+    return all(is_one(entry.get(fact)) for fact, is_one in _FACTS[key].items())
 
 
 def _broken(key: str, why: str) -> DocumentChanged:
