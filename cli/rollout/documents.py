@@ -129,7 +129,8 @@ class Documents:
                 why=f"{f'it is of {found.operator}; ' if found else ''}"
                 f"{held.get('driver') or 'its driver'} is at work; its lease is for "
                 f"{left_s:.0f} s more, unless renewed",
-                next_step=f"evctl rollouts {holder}",
+                # `evctl drift --mend` takes nodes too, and is no rollout.
+                next_step=f"evctl rollouts {holder}" if found else "wait for its end; try again",
             )
         if holder != rollout and (found := self._found(holder)) and found.state not in FINAL:
             raise NodesLocked(

@@ -217,6 +217,14 @@ def test_a_document_that_lies_under_another_id_is_named(documents):
     assert "it is that of R000001" in moved.value.why
 
 
+def test_who_is_refused_by_what_is_no_rollout_is_sent_to_none(documents):
+    documents.lock(["web-1"], "mend-1f2e3d4c", 1000.0, 600.0)
+    rollout = documents.create(_make).document
+    with pytest.raises(NodesLocked, match="web-1 is locked by mend-1f2e3d4c") as refused:
+        documents.lock(rollout.nodes, rollout.id, 1000.0, 60.0, "me")
+    assert refused.value.next_step == "wait for its end; try again"
+
+
 @pytest.mark.parametrize(
     ("key", "body"),
     [
