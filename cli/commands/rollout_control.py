@@ -168,7 +168,7 @@ def retry(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Roll out again to the nodes that did not come along, as it was asked for then.
+    """Roll out again to the nodes that did not come along, with its limits, floors and gates.
 
     \b
     Example:
