@@ -29,7 +29,7 @@ from eventstore.formats.format import (
 from eventstore.formats.json_fields import decoded
 
 IMPORT = "/import"
-PATHS = ("/track", "/engage", IMPORT)
+PATHS = ("/track", "/engage", "/track/", "/engage/", IMPORT)  # with the slash from pages
 NDJSON = ("application/x-ndjson", "application/ndjson")
 FORM = "application/x-www-form-urlencoded"
 FIELDS_MAX = 16

@@ -30,7 +30,13 @@ from eventstore.formats.format import (
 from eventstore.formats.json_fields import decoded
 
 ANALYTICS = "/i/v1/analytics/events"  # answers for each event; no answer for one: it was taken
-PATHS = ("/batch/", "/batch", "/capture/", "/e/", "/i/v0/e/", "/i/v0/ai/batch/", ANALYTICS)
+WITH_OR_WITHOUT_SLASH = ("/batch", "/capture", "/e", "/i/v0/e")
+PATHS = (
+    *WITH_OR_WITHOUT_SLASH,
+    *(f"{path}/" for path in WITH_OR_WITHOUT_SLASH),
+    "/i/v0/ai/batch/",
+    ANALYTICS,
+)
 OURS = ("api_key", "token", "sent_at", "sentAt")
 UNPACKED_BYTES_MAX = 16 << 20  # while looking for the key
 GZIP = 16 + zlib.MAX_WBITS

@@ -70,12 +70,23 @@ TAKEN: list[tuple[str, str, str | bytes, dict[str, str], tuple[int, str | bytes]
     ("posthog-js, compressed", "/posthog/i/v0/e/?compression=gzip-js",
      gzip.compress(b'[{"event":"e"}]'), {"Content-Type": "text/plain"},
      (200, '{"status":"Ok"}'), ['{"event":"e"}']),
+    ("posthog, one, without the slash", "/posthog/i/v0/e", '{"event":"e"}', {},
+     (200, '{"status":"Ok"}'), ['{"event":"e"}']),
+    ("posthog, one, as it was called", "/posthog/capture", '{"event":"e"}', {},
+     (200, '{"status":"Ok"}'), ['{"event":"e"}']),
+    ("posthog-js, without the slash", "/posthog/e?ip=1", '[{"event":"e"}]',
+     {"Content-Type": "text/plain"}, (200, '{"status":"Ok"}'), ['{"event":"e"}']),
     ("posthog-js, base64", "/posthog/e/?compression=base64",
      "data=" + quote(base64.b64encode(b'{"event":"\xc3\xa4"}').decode()), FORM,
      (200, '{"status":"Ok"}'), ['{"event":"ä"}']),
     ("mixpanel, form", "/mixpanel/track", "data=" + quote(MIXPANEL), FORM, (200, "1"), [MIXPANEL]),
     ("mixpanel, base64", "/mixpanel/track?verbose=0",
      "data=" + quote(base64.b64encode(MIXPANEL.encode()).decode()), FORM, (200, "1"), [MIXPANEL]),
+    ("mixpanel-js, as a page is left", "/mixpanel/track/?verbose=1&ip=1&_=1795629600123",
+     "data=" + quote(base64.b64encode(MIXPANEL.encode()).decode()),
+     {"Content-Type": "text/plain;charset=UTF-8"}, (200, '{"status":1,"error":null}'), [MIXPANEL]),
+    ("mixpanel-js, a profile", "/mixpanel/engage/", 'data=[{"$distinct_id":"v"}]', FORM,
+     (200, "1"), ['{"$distinct_id":"v"}']),
     ("mixpanel, verbose in the form", "/mixpanel/track",
      urlencode({"data": f"[{MIXPANEL}]", "verbose": "1", "ip": "0"}), FORM,
      (200, '{"status":1,"error":null}'), [MIXPANEL]),
@@ -109,7 +120,7 @@ def test_what_is_taken_is_answered_and_kept_byte_for_byte(store: Any):
         assert answer == "*" or found[2] == as_bytes(answer), what
         expected += [(target.split("/")[1], as_bytes(event)) for event in events]
     found = [(event.tags["endpoint"].strip("/"), event.body) for event in store.events()]
-    # Mixpanel's event comes five times under one $insert_id.
+    # Mixpanel's event comes six times under one $insert_id.
     unique = [one for place, one in enumerate(expected) if one[0] != "mixpanel"
               or one not in expected[:place]]  # fmt: skip
     assert sorted(found) == sorted(unique)
