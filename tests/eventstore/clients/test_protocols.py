@@ -488,6 +488,37 @@ def test_snowplow_by_get_is_an_image_and_a_visitor_is_known_again(shared_store: 
     assert shared_store.found(events[0])["name"] == "struct"
 
 
+def test_snowplow_knows_a_visitor_among_cookies_of_any_kind(shared_store: Any):
+    """What else a domain keeps there is JSON, dates, or nothing sensible."""
+    visitor = "c0a2dfbb-eb6b-5f3d-a4f6-792f9393cbd8"
+    for number, cookies in enumerate(
+        (
+            f"sp={visitor}",
+            f'consent={{"a":1,"b":[2]}}; sp={visitor}; x[0]=1',
+            f"since=Fri Nov 27 2026 10:00:00 GMT+0100 (CET);sp={visitor}",
+            f"alone; =; _sp=1; sp={visitor} ",
+            f'sp="{visitor}"',
+        )
+    ):
+        target = f"/snowplow/i?e=pv&eid=cookie-{number}"
+        headers = shared_store.request(target, headers={"Cookie": cookies}, method="GET")[1]
+        assert headers["set-cookie"].startswith(f"sp={visitor};"), cookies
+
+
+def test_snowplow_keeps_no_address_of_who_is_anonymous(shared_store: Any):
+    for headers in ({"SP-Anonymous": "*"}, {}):
+        body = {"schema": PAYLOAD_DATA, "data": [{"e": "pv", "eid": f"post-{len(headers)}"}]}
+        assert shared_store.request(TP2, body, headers)[0] == 200
+        target = f"/snowplow/i?e=pv&eid=get-{len(headers)}"
+        assert shared_store.request(target, headers=headers, method="GET")[0] == 200
+    ids = {event.id for event in shared_store.events()}
+    assert {
+        envelope["client_id"]: envelope["address"]
+        for event, envelope in shared_store.reader.enveloped()
+        if event.id in ids
+    } == {"post-1": None, "get-1": None, "post-0": "127.0.0.1", "get-0": "127.0.0.1"}
+
+
 def test_pages_of_named_origins_may_send_with_their_cookies(new_store: Callable[..., Any]):
     store = new_store(processor=False, endpoint={"origins": ["https://shop.example"]})
     asked = {
