@@ -10,6 +10,8 @@ from multidict import CIMultiDictProxy
 from eventstore.errors import Refused
 
 GZIP = 16 + zlib.MAX_WBITS
+STREAMS_MAX = 100  # of one body: finding where each ends costs a copy of what is left
+SEVERAL = frozenset({"gzip", "x-gzip", "zstd"})  # what RFC 1952 and RFC 8878 let follow its like
 # RFC 9659: who sends zstd over HTTP keeps its window within 8 MiB. It is what decoding costs.
 ZSTD_WINDOW: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
 
@@ -62,18 +64,21 @@ def undone(coding: str, raw: bytes, bytes_max: int) -> bytes:
     """The body behind a coding; raises Refused (400, 413)."""
     if not coding:
         return raw
-    decoder = DECODERS[coding](raw)
-    try:
-        body = decoder.decompress(raw, bytes_max + 1)
-    except (zlib.error, zstd.ZstdError) as error:
-        raise _broken(coding, str(error)) from None
-    if len(body) > bytes_max:
-        raise too_large(bytes_max)
-    if not decoder.eof:
-        raise _broken(coding, "it is cut short")
-    if decoder.unused_data:
-        raise _broken(coding, "there are bytes after its end")
-    return body
+    body = b""
+    for _ in range(STREAMS_MAX if coding in SEVERAL else 1):
+        decoder = DECODERS[coding](raw)
+        try:
+            body += decoder.decompress(raw, bytes_max + 1 - len(body))
+        except (zlib.error, zstd.ZstdError) as error:
+            raise _broken(coding, str(error)) from None
+        if len(body) > bytes_max:
+            raise too_large(bytes_max)
+        if not decoder.eof:
+            raise _broken(coding, "it is cut short")
+        raw = decoder.unused_data
+        if not raw:
+            return body
+    raise _broken(coding, "there are bytes after its end")
 
 
 def too_large(bytes_max: int) -> Refused:

@@ -94,6 +94,8 @@ def _gunzip(body: bytes, bytes_max: int) -> bytes:
         )
     if not unpacking.eof:
         raise Refused(400, "bad_gzip", "the gzip body is cut short", "send the whole body")
+    if unpacking.unused_data:
+        raise Refused(400, "bad_gzip", "the gzip body goes on after its end", "send one stream")
     return text
 
 

@@ -198,6 +198,7 @@ def test_what_wraps_a_body_is_refused_when_it_is_broken(store: Any):
         ("/posthog/e/", bomb, {}, 413),
         ("/posthog/e/", gzip.compress(b"[{}]")[:-4], {}, 400),
         ("/posthog/e/", b"\x1f\x8bxxxxxxxxxxxx", {}, 400),
+        ("/posthog/e/", gzip.compress(b"[{}]") + gzip.compress(b"[{}]"), {}, 400),
         ("/posthog/e/", b"data=%%%", FORM, 400),
         ("/posthog/e/", b"data=" + b"&x=1" * 99, FORM, 400),
         ("/posthog/e/", b"data=\xff", FORM, 400),
