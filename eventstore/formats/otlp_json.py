@@ -45,8 +45,8 @@ class Record(msgspec.Struct, gc=False, rename="camel"):
     severity_text: str | None = None
     body: AnyValue | None = None
     attributes: list[KeyValue] | None = None
-    dropped_attributes_count: int | None = None
-    flags: int | None = None
+    dropped_attributes_count: int | str | None = None
+    flags: int | str | None = None
     trace_id: str | None = None
     span_id: str | None = None
     event_name: str | None = None

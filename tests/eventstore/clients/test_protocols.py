@@ -368,10 +368,16 @@ def test_an_unreadable_log_record_is_a_partial_success(store: Any):
     partial = ExportLogsServiceResponse.FromString(answer).partial_success
     assert (status, partial.rejected_log_records) == (200, 1)
     assert "log record 1" in partial.error_message
-    body = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"traceId": 7}, {"flags": 1}]}]}]}
+    # Protocol Buffers' JSON allows any number as text.
+    kept = {"flags": "1", "droppedAttributesCount": "2"}
+    body = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"traceId": 7}, {"flags": 1}, kept]}]}]}
     status, _, answer = store.request("/otlp_logs/v1/logs", body)
     assert (status, json.loads(answer)["partialSuccess"]["rejectedLogRecords"]) == (200, "1")
-    assert [one.body for one in store.events()] == [good.SerializeToString(), b'{"flags": 1}']
+    assert [one.body for one in store.events()] == [
+        good.SerializeToString(),
+        b'{"flags": 1}',
+        json.dumps(kept).encode(),
+    ]
     assert len(list(store.reader.dead_letters())) == 2
 
 
