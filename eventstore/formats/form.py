@@ -10,7 +10,7 @@ from typing import Any
 from eventstore.errors import Refused
 from eventstore.formats.format import Events, Fields, Format, Limits, Reader, Run, Sent
 from eventstore.formats.json_body import block_of
-from eventstore.formats.texts import fields_of
+from eventstore.formats.texts import fields_of, texts_by_name
 
 FIELDS_MAX = 1000
 ESCAPES = re.compile(rb"(?:%[0-9A-Fa-f]{2})++")
@@ -45,11 +45,11 @@ def fields(run: Run) -> list[Fields | str]:
 
 def value(event: bytes, _context: bytes) -> dict[str, Any]:
     """Name → text, or a list of texts where a name is there several times."""
-    found: dict[str, Any] = {}
+    found: dict[str, list[str]] = {}
     for field in filter(None, event.split(b"&")):
         name, _, text = field.partition(b"=")
         found.setdefault(_decoded(name), []).append(_decoded(text))
-    return {name: texts[0] if len(texts) == 1 else texts for name, texts in found.items()}
+    return texts_by_name(found)
 
 
 def _decoded(text: bytes) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from eventstore.formats.enveloped import check_count
 from eventstore.formats.format import Events, Fields, Format, Limits, Reader, Run, Sent
 from eventstore.formats.json_body import block_of
+from eventstore.formats.texts import texts_by_name
 
 BETWEEN = b"\r\n\0"  # what may stand between frames
 COUNT = re.compile(rb"([1-9][0-9]{0,8}) ")
@@ -154,14 +155,15 @@ def value(event: bytes, _context: bytes) -> dict[str, Any]:
     }
 
 
-def _structured_data(rest: bytes) -> tuple[dict[str, dict[str, str]], bytes]:
-    """Each element's parameters, and what comes after them."""
+def _structured_data(rest: bytes) -> tuple[dict[str, dict[str, Any]], bytes]:
+    """Each element's parameters, name → text, or a list of texts where a name is there several
+    times; and what comes after them."""
     found, at = {}, 0
     while element := ELEMENT.match(rest, at):
-        found[_text(element[1])] = {
-            _text(name): _text(ESCAPED.sub(rb"\1", text))
-            for name, text in PARAMETER.findall(element[2])
-        }
+        parameters: dict[str, list[str]] = {}
+        for name, text in PARAMETER.findall(element[2]):
+            parameters.setdefault(_text(name), []).append(_text(ESCAPED.sub(rb"\1", text)))
+        found[_text(element[1])] = texts_by_name(parameters)
         at = element.end()
     return found, rest[at:].removeprefix(NIL if at == 0 else b"").removeprefix(b" ")
 
