@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -100,6 +101,17 @@ def test_a_message_is_read_as_rfc_5424_has_it():
         "message": "päid\nnow",
     }
     assert reader.value(nothing, b"")["message"] == ""
+
+
+def test_a_body_of_too_many_messages_is_not_divided_to_its_end():
+    body = b"a\n" * (1 << 19)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused, match="too_many_events"):
+            read(Sent("POST", "", "", {}, body, 0), Limits(64, 10_000, 1 << 20))
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_body_is_bounded_like_a_stream():
