@@ -285,6 +285,23 @@ def test_protobuf_that_is_cut_or_damaged_is_refused(store: Any):
     assert_no_fault(store)
 
 
+def test_fields_that_are_no_records_are_bounded_too(store: Any):
+    """Half a million of them are a megabyte: neither read one by one, nor parsed to objects."""
+    unknown, empty = b"\x78\x01" * 400_000, b"\x12\x00" * 400_000
+    scopes = b"\x12" + varint(len(empty)) + empty
+    for body in (unknown, b"\x0a\x00" * 400_000, b"\x0a" + varint(len(scopes)) + scopes):
+        status, _, answer = store.request("/otlp_logs/v1/logs", body, PROTOBUF)
+        assert (status, b"too_many_fields" in answer) == (413, True)
+    apart = ExportLogsServiceRequest()
+    for _ in range(9_000):
+        logs = apart.resource_logs.add(schema_url="u")
+        logs.resource.dropped_attributes_count = 1
+        scope = logs.scope_logs.add(schema_url="u")
+        scope.scope.name = "n"
+        scope.log_records.add(flags=1)
+    assert store.request("/otlp_logs/v1/logs", apart.SerializeToString(), PROTOBUF)[0] == 200
+
+
 def test_a_resource_is_not_multiplied_without_bound(store: Any):
     """It is kept once for each scope: half a megabyte times ten thousand would be 5 GB."""
     request = ExportLogsServiceRequest()
