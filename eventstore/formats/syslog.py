@@ -123,8 +123,9 @@ FORMAT = Format(read, stored_as="syslog")
 HEADER = re.compile(
     rb"<([0-9]{1,3})>1 (\S{1,40}) (\S{1,255}) (\S{1,48}) (\S{1,128}) (\S{1,32}) (.*)", re.DOTALL
 )
-ELEMENT = re.compile(rb'\[([^ =\]"]{1,32})((?: [^ =\]"]{1,32}="(?:[^"\\\]]|\\.)*")*)\]', re.DOTALL)
-PARAMETER = re.compile(rb' ([^ =\]"]{1,32})="((?:[^"\\\]]|\\.)*)"', re.DOTALL)
+PAIR = rb' ([^ =\]"]{1,32}+)="((?:[^"\\\]]++|\\.)*+)"'
+PARAMETER = re.compile(PAIR, re.DOTALL)
+ELEMENT = re.compile(rb'\[([^ =\]"]{1,32})((?:' + PAIR + rb")*+)\]", re.DOTALL)
 ESCAPED = re.compile(rb'\\(["\\\]])')
 NIL = b"-"
 PRIORITY_MAX = 191
