@@ -52,6 +52,14 @@ def value(event: bytes, _context: bytes) -> dict[str, Any]:
     return texts_by_name(found)
 
 
+def few(text: bytes, fields_max: int) -> dict[str, str]:
+    """Name → its last text. ValueError when it is not UTF-8, or has more fields."""
+    if text.count(b"&") >= fields_max:
+        raise ValueError(f"more than {fields_max} fields")
+    found = value(text, b"")
+    return {name: one if isinstance(one, str) else one[-1] for name, one in found.items()}
+
+
 def _decoded(text: bytes) -> str:
     # urllib's own takes 80 bytes of memory for each byte of a body that is all escapes.
     return ESCAPES.sub(_unescaped, text.replace(b"+", b" ")).decode()

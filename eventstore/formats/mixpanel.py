@@ -6,12 +6,12 @@ is 503. /import says which events of a batch it refused, with 400, and takes the
 
 from base64 import b64decode
 from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 import orjson
 
 from eventstore.errors import Refused
+from eventstore.formats import form
 from eventstore.formats.enveloped import Envelope, Other, bare, check_count, text_at, value
 from eventstore.formats.format import (
     JSON,
@@ -72,10 +72,9 @@ def _unwrapped(sent: Sent) -> bytes:
 
 def _form(sent: Sent) -> dict[str, str]:
     try:
-        found = parse_qs(sent.body.decode(), max_num_fields=FIELDS_MAX)
-    except ValueError:  # not UTF-8, or too many fields
+        return form.few(sent.body, FIELDS_MAX)
+    except ValueError:
         return {}
-    return {name: values[-1] for name, values in found.items()}
 
 
 def _content_type(sent: Sent) -> str:

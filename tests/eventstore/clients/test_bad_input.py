@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
+from tests.eventstore.memory import peak_kib
+
 PAYLOAD_DATA = "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4"
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -300,6 +302,39 @@ def test_fields_that_are_no_records_are_bounded_too(store: Any):
         scope.scope.name = "n"
         scope.log_records.add(flags=1)
     assert store.request("/otlp_logs/v1/logs", apart.SerializeToString(), PROTOBUF)[0] == 200
+
+
+def filled(before: bytes, piece: bytes, after: bytes = b"") -> bytes:
+    """As many pieces as a request may have bytes."""
+    return before + piece * ((1_000_000 - len(before) - len(after)) // len(piece)) + after
+
+
+def test_a_megabyte_of_anything_takes_no_more_than_its_bound(new_store: Callable[..., Any]):
+    store = new_store(processor=False)
+    assert store.request("/segment/v1/batch", {"batch": [{}]})[0] == 200
+    collector = store.node.generations[0]
+    before_kib = peak_kib(collector.pid)
+    logs, end = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[', b"{}]}]}]}"
+    for target, body, headers in (
+        ("/mixpanel/track", filled(b"data=", b"%41"), FORM),
+        ("/mixpanel/track", filled(b"data=", b"%F0%9F%98%80"), FORM),
+        ("/posthog/e/", filled(b"data=", b"%41"), FORM),
+        ("/segment/v1/batch", filled(b'{"batch":[', b"{},", b"{}]}"), {}),
+        ("/segment/v1/batch", filled(b'{"x":[', b"{},", b'{}],"batch":[{}]}'), {}),
+        ("/segment/v1/track", filled(b'{"x":"', b'[\\"', b'"}'), {}),
+        ("/amplitude/batch", filled(b'{"options":[', b"[],", b'{}],"events":[{}]}'), {}),
+        ("/mixpanel/import", filled(b"", b"{}\n"), NDJSON),
+        ("/otlp_logs/v1/logs", filled(b'{"resourceLogs":[', b"{},", b"{}]}"), {}),
+        ("/otlp_logs/v1/logs", filled(logs, b"{},", end), {}),
+        (
+            "/otlp_logs/v1/logs",
+            filled(logs + b'{"attributes":[', b'{"key":"a"},', b"{}]}," + end),
+            {},
+        ),
+        ("/syslog", filled(b"", b"a\n"), {}),
+    ):
+        assert store.request(target, body, headers)[0] in (200, 400, 413), (target, body[:60])
+    assert peak_kib(collector.pid) - before_kib < 64 << 10
 
 
 def test_a_resource_is_not_multiplied_without_bound(store: Any):
