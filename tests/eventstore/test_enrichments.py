@@ -81,7 +81,7 @@ def test_bots():
     assert of_one({}, "bots", agent="")["bot"] == ""
 
 
-PIECES = [
+AGENTS = [
     *("Mozilla/5.0 ", "(compatible; ", "Linux; ", "Android 14; ", "cubot", "; M bot", "KHTML, "),
     *(
         "Googlebot/2.1",
@@ -97,7 +97,7 @@ PIECES = [
 ]
 
 
-@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=12).map("".join))
+@given(st.lists(st.sampled_from(AGENTS) | st.text(max_size=5), max_size=12).map("".join))
 def test_bots_are_those_of_the_project(agent: str):
     theirs = CrawlerDetect()
     known = theirs.is_crawler(agent[:400].encode("ascii", "replace").decode())
