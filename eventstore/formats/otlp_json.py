@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-import orjson
 
 from eventstore.formats.checks import is_deeper
 
@@ -90,7 +89,7 @@ def runs(body: bytes, depth_max: int) -> Iterator[tuple[bytes, list[bytes]]]:
     """
     for logs in REQUEST.decode(body).resource_logs or ():
         for scope in logs.scope_logs or ():
-            context = orjson.dumps(_context(logs, scope))
+            context = msgspec.json.encode(_context(logs, scope))
             CONTEXT.decode(context)
             if is_deeper(context, depth_max):
                 raise RecursionError("a resource or scope is nested too deep")
@@ -108,11 +107,9 @@ def unreadable(record: bytes, depth_max: int) -> str:
 
 def _context(logs: _ResourceLogs, scope: _ScopeLogs) -> dict[str, Any]:
     return {
-        "resource": orjson.Fragment(bytes(logs.resource)),
+        "resource": logs.resource,
         "schemaUrl": logs.schema_url,
-        "scopeLogs": [
-            {"scope": orjson.Fragment(bytes(scope.scope)), "schemaUrl": scope.schema_url}
-        ],
+        "scopeLogs": [{"scope": scope.scope, "schemaUrl": scope.schema_url}],
     }
 
 

@@ -67,7 +67,7 @@ def _events(sent: Sent, limits: Limits) -> Events:
         parameters = _parameters(sent.query)
         if not parameters.get("e"):
             raise Refused(400, "no_event", "the query string names no event", "send e=pv&…")
-        context = orjson.dumps({"query": True, **_visitor(sent, parameters)})
+        context = msgspec.json.encode({"query": True, **_visitor(sent, parameters)})
         query = sent.query.encode("utf-8", "surrogateescape")
         return Events(query, 1, contexts=((1, context),), sent_at_ms=_ms(parameters.get("stm")))
     envelope = opened(sent.body, "data", limits)

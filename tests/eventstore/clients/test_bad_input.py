@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,11 +14,14 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
+from eventstore.formats import FORMATS, Limits, Sent
 from tests.eventstore.memory import peak_kib
 
 PAYLOAD_DATA = "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4"
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
+JSON = {"Content-Type": "application/json"}
+CLOUD_EVENT = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/", "ce-type": "t"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 # A good request of each, whose every part is then broken.
 GOOD: dict[str, dict[str, Any]] = {
@@ -335,6 +339,32 @@ def test_a_megabyte_of_anything_takes_no_more_than_its_bound(new_store: Callable
     ):
         assert store.request(target, body, headers)[0] in (200, 400, 413), (target, body[:60])
     assert peak_kib(collector.pid) - before_kib < 64 << 10
+
+
+def test_what_waits_for_its_commit_takes_what_is_counted():
+    objects, texts = filled(b"[", b'{"b":0},', b"{}]"), filled(b"[", b'"abc",', b'""]')
+    record = b'"scopeLogs":[{"logRecords":[{}]}]'
+    post = {"X-GitHub-Delivery": "d", "X-GitHub-Event": "e"}
+    for name, path, headers, body in (
+        ("segment", "/v1/batch", {}, b'{"batch":[{}],"context":%b}' % objects),
+        ("amplitude", "/batch", {}, b'{"events":[{}],"options":%b}' % texts),
+        ("ga4", "/mp/collect", {}, b'{"client_id":"c","events":[{}],"x":[%b1]}' % (b"1," * 9999)),
+        ("otlp_logs", "/v1/logs", JSON, b'{"resourceLogs":[{%b,"resource":{"x":%b}}]}'
+         % (record, texts)),
+        ("otlp_logs", "/v1/logs", JSON, b'{"resourceLogs":[%b]}'
+         % b",".join([b"{%b}" % record] * 5000)),
+        ("github", "", post, b"{}"),
+        ("cloudevents", "", CLOUD_EVENT, b"{}"),
+    ):  # fmt: skip
+        sent = Sent("POST", path, "", headers, body, 0)
+        limits = Limits(64, 10_000, 1 << 20)
+        FORMATS[name].read(sent, limits)  # what is made once is made
+        tracemalloc.start()
+        events = FORMATS[name].read(sent, limits)
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        each = len(events.contexts) + events.count
+        assert held < 1.6 * events.size_bytes + 300 * each + 2000, (name, held, events.size_bytes)
 
 
 def test_a_resource_is_not_multiplied_without_bound(store: Any):
