@@ -44,20 +44,18 @@ DECODERS: Mapping[str, Callable[[bytes], Decoder]] = {
 def coding_of(headers: CIMultiDictProxy[str]) -> str:
     """One of DECODERS, or "" for a plain body; raises Refused (415) for anything else.
 
-    Codings upon codings are refused: nobody sends them but to make small bodies of huge ones.
+    Codings upon codings are refused: nobody sends them but to make small bodies of huge ones. And
+    so are those of the transfer, which aiohttp passes on as if there were none.
     """
+    transfer = headers.get("Transfer-Encoding", "").strip().lower()
+    if transfer not in ("", "chunked"):
+        raise _not_taken("Transfer-Encoding", transfer)
     coding = ", ".join(headers.getall("Content-Encoding", ())).strip().lower()
     if coding in DECODERS:
         return coding
     if coding in ("", "identity"):
         return ""
-    raise Refused(
-        415,
-        "content_encoding",
-        f"Content-Encoding {coding[:64]!r} is not taken",
-        "send it plain, or with one of gzip, deflate, zstd",
-        close=True,
-    )
+    raise _not_taken("Content-Encoding", coding)
 
 
 def undone(coding: str, raw: bytes, bytes_max: int) -> bytes:
@@ -88,6 +86,16 @@ def too_large(bytes_max: int) -> Refused:
         "too_large",
         f"the body is larger than {bytes_max} bytes (after decompression)",
         "send the events in several requests",
+        close=True,
+    )
+
+
+def _not_taken(header: str, coding: str) -> Refused:
+    return Refused(
+        415,
+        "content_encoding",
+        f"{header} {coding[:64]!r} is not taken",
+        "send it plain, or with a Content-Encoding of gzip, deflate or zstd",
         close=True,
     )
 

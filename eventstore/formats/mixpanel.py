@@ -12,7 +12,15 @@ import orjson
 
 from eventstore.errors import Refused
 from eventstore.formats import form
-from eventstore.formats.enveloped import Envelope, Other, bare, check_count, text_at, value
+from eventstore.formats.enveloped import (
+    Envelope,
+    Other,
+    bare,
+    check_count,
+    parsed,
+    text_at,
+    value,
+)
 from eventstore.formats.format import (
     JSON,
     Answer,
@@ -52,8 +60,7 @@ def read(sent: Sent, limits: Limits) -> Events:
 def _lines(body: bytes, limits: Limits) -> Envelope:
     lines = [text for line in body.split(b"\n") if (text := line.strip())]
     check_count(lines, limits)
-    each = [bare(line, limits) for line in lines]
-    return Envelope({}, lines, [one.values[0] for one in each])
+    return Envelope({}, lines, [parsed(line)[1] for line in lines])
 
 
 def _unwrapped(sent: Sent) -> bytes:

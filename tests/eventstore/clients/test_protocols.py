@@ -351,13 +351,16 @@ def test_one_bad_event_leaves_the_others(store: Any):
     for target, body in targets.items():
         assert store.request(target, body % ("[7]", deep))[0] in (200, 204), target
         assert store.request(target, body % ("null", '"x"'))[0] in (200, 204), target
-    status, _, answer = store.request("/mixpanel/import", '[7,{"n":1}]')
-    said = json.loads(answer)
-    assert (status, said["num_records_imported"]) == (400, 1)
-    assert [one["index"] for one in said["failed_records"]] == [0]
+    for body, headers in (('[7,{"n":1}]', {}), ('[{"n":1}]\n{"n":1}\n', NDJSON)):
+        status, _, answer = store.request("/mixpanel/import", body, headers)
+        said = json.loads(answer)
+        assert (status, said["num_records_imported"]) == (400, 1)
+        assert [one["index"] for one in said["failed_records"]] == [0]
     assert {one.body for one in store.events()} == {b'{"n":1}'}
     letters = [one.body for one in store.reader.dead_letters()]
-    assert sorted(letters) == sorted([b"[7]", deep.encode(), b"null", b'"x"'] * 6 + [b"7"])
+    assert sorted(letters) == sorted(
+        [b"[7]", deep.encode(), b"null", b'"x"'] * 6 + [b"7", b'[{"n":1}]']
+    )
 
 
 def test_an_unreadable_log_record_is_a_partial_success(store: Any):
