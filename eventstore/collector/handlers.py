@@ -225,7 +225,7 @@ class EventsHandler:
     ) -> list[packing.Share]:
         address = peer.recorded(
             peer.address_of(peer_address, head.headers, self._settings.trusted_proxies),
-            self._endpoint.address,
+            "none" if events.anonymous else self._endpoint.address,
         )
         return [
             packing.Share(
