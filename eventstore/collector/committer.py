@@ -35,7 +35,7 @@ PACKS_A_COMMIT = 4  # full ones: bounds how long what comes next has to wait
 log = logging.getLogger("eventstore.collector")
 
 
-class Kind(msgspec.Struct, frozen=True, gc=False):
+class Kind(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
     """What the events of a pack have in common: the key of its tags, their format and names."""
 
     endpoint: str

@@ -33,15 +33,24 @@ AHEAD_BYTES_MAX = 2 << 10  # usual framing of a body in chunks adds less than th
 
 App = Callable[[BaseRequest], Awaitable[Reply]]
 NotHttp = Callable[[str], Reply]
+Counted = Callable[[float, Reply], Reply]
 
 
 class Connections(Server):
     """aiohttp's server over bounded connections. not_http: the answer to what can't be parsed.
-    count: how many there are."""
+    counted: what passes on an answer that was made without the app, with the time.perf_counter() of
+    when its request came. count: how many there are."""
 
-    def __init__(self, app: App, not_http: NotHttp, settings: Settings) -> None:
+    def __init__(
+        self,
+        app: App,
+        not_http: NotHttp,
+        settings: Settings,
+        counted: Counted = lambda _, reply: reply,
+    ) -> None:
         super().__init__(cast(Callable[[BaseRequest], Awaitable[StreamResponse]], app))
         self.not_http = not_http
+        self.counted = counted
         self.known_heads = KnownHeads()
         self._settings = settings
         self.count = 0
@@ -231,6 +240,9 @@ class Connection(Recognising):
         """Nothing of what came is left."""
         self._of.taken(self._unread)
         self._unread = 0
+
+    def counted(self, began_s: float, reply: Reply) -> Reply:
+        return self._of.counted(began_s, reply)
 
     def read_whole(self, response: Reply) -> None:
         """A request has been read to its end. One that sends much ahead of the answer is closed:
