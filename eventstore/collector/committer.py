@@ -228,8 +228,8 @@ class Committer:
                 shares += waiting.shares
                 if events.lengths:
                     lengths += events.lengths
-                for index, why in events.refused.items():
-                    refused[first + index] = why
+                if events.refused:
+                    refused |= {first + index: why for index, why in events.refused.items()}
                 first += events.count
             kind = group[0].kind
             tags = self._tags[kind.endpoint]

@@ -23,7 +23,7 @@ from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 from aiohttp.web import RequestPayloadError as BrokenBody
 from aiohttp.web_protocol import ERROR, _ErrInfo
 
-from eventstore.collector.known_heads import KnownHeads, Recognising
+from eventstore.collector.known_heads import Counted, KnownHeads, Recognising
 from eventstore.collector.reply import Reply
 from eventstore.settings import Settings
 
@@ -33,7 +33,6 @@ AHEAD_BYTES_MAX = 2 << 10  # usual framing of a body in chunks adds less than th
 
 App = Callable[[BaseRequest], Awaitable[Reply]]
 NotHttp = Callable[[str], Reply]
-Counted = Callable[[float, Reply], Reply]
 
 
 class Connections(Server):
@@ -127,6 +126,7 @@ class Connection(Recognising):
     ) -> None:
         super().__init__(
             of.known_heads,
+            of.counted,
             of,
             loop=loop,
             access_log=None,  # aiohttp's own way to have none
@@ -240,9 +240,6 @@ class Connection(Recognising):
         """Nothing of what came is left."""
         self._of.taken(self._unread)
         self._unread = 0
-
-    def counted(self, began_s: float, reply: Reply) -> Reply:
-        return self._of.counted(began_s, reply)
 
     def read_whole(self, response: Reply) -> None:
         """A request has been read to its end. One that sends much ahead of the answer is closed:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 from aiohttp.web import BaseRequest
+from msgspec.structs import replace
 from multidict import CIMultiDictProxy
 
 from eventstore import packing
@@ -240,18 +241,15 @@ class EventsHandler:
             peer.address_of(peer_address, head.headers, self._settings.trusted_proxies),
             self._endpoint.address,
         )
-        return [
-            packing.Share(
-                count,
-                sent.received_at_ms,
-                events.sent_at_ms,
-                head.agent,
-                address,
-                head.trace,
-                context,
-            )
-            for count, context in events.contexts or ((events.count, b""),)
-        ]
+        share = packing.Share(
+            *(events.count, sent.received_at_ms, events.sent_at_ms),
+            user_agent=head.agent,
+            address=address,
+            trace=head.trace,
+        )
+        if not events.contexts:
+            return [share]
+        return [replace(share, events=count, context=run) for count, run in events.contexts]
 
 
 def fault() -> Reply:

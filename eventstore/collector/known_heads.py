@@ -16,6 +16,7 @@ import asyncio
 import re
 import time
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from aiohttp.http import HttpVersion11, RawRequestMessage
@@ -31,6 +32,8 @@ LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (0|[1-9][0-9]{0,7})\r\n")
 HEAD_END = b"\r\n\r\n"
 
 Head = tuple[bytes, bytes]  # before and after the digits of its Content-Length
+# Passes on an answer, given when its request came (time.perf_counter()).
+Counted = Callable[[float, Reply], Reply]
 
 
 class Begun(NamedTuple):
@@ -67,11 +70,14 @@ class Recognising(OneTask):
     """A connection whose requests are looked up before they are parsed. address: whom it is with;
     "" over a socket that has no addresses."""
 
-    __slots__ = ("_begun", "_came_s", "_known_heads", "_owed", "_parsed", "address")
+    __slots__ = ("_begun", "_came_s", "_counted", "_known_heads", "_owed", "_parsed", "address")
 
-    def __init__(self, known_heads: KnownHeads, *args: Any, **options: Any) -> None:
+    def __init__(
+        self, known_heads: KnownHeads, counted: Counted, *args: Any, **options: Any
+    ) -> None:
         super().__init__(*args, **options)
         self._known_heads = known_heads
+        self._counted = counted
         # Bytes still to come of the message that the parser is in; None: nobody knows any more.
         self._owed: int | None = 0
         self._begun: Begun | None = None
@@ -138,15 +144,11 @@ class Recognising(OneTask):
             self._known_heads.learn(parsed[0], again)
 
     @abstractmethod
-    def counted(self, began_s: float, reply: Reply) -> Reply:
-        """This answer, once it was counted."""
-
-    @abstractmethod
     def read_whole(self, response: Reply) -> None:
         """A request has been read to its end, and this will be its answer."""
 
     def _answered(self, reply: Reply) -> None:
-        reply = self.counted(self._came_s, reply)
+        reply = self._counted(self._came_s, reply)
         self.answering = self._request_in_progress = False
         if self._handler_waiter is not None:  # somebody shuts down
             self._handler_waiter.set_result(None)

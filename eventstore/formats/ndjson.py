@@ -54,7 +54,9 @@ def _plainly_sound(block: bytes, limits: Limits) -> int:
     lines = np.count_nonzero(newlines) + 1
     if lines > limits.events_max or not opening[0] or text[-1] != CLOSE:
         return 0
-    if (newlines[1:-1] > ((text[:-2] == CLOSE) & opening[2:])).any():
+    between = text[:-2] == CLOSE
+    between &= opening[2:]
+    if (newlines[1:-1] > between).any():
         return 0
     opening |= text == OPEN_LIST
     if np.count_nonzero(opening) - lines >= limits.depth_max or _has_long_numbers(text):
