@@ -8,7 +8,7 @@ has. What works on the distinct values is cheap, whatever it does.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import count
 
 import numpy as np
@@ -22,9 +22,11 @@ MANY = 512  # of fewer, one at a time is as fast
 FEW = 64
 SEPARATOR = b"\n"
 WORD_BYTES = 8
-WORDS_MAX = 12
-FIRST_BYTES = np.array([(1 << 8 * n) - 1 for n in range(WORD_BYTES + 1)], dtype=np.uint64)
+WIDTH_MAX = 128  # of a row of bytes, with one for its text's size
 MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads all bits upwards
+FACTORS = np.cumprod(np.full(WIDTH_MAX // WORD_BYTES, MIX))  # of a row's words
+SIZE_BITS = np.uint64(8 * (WORD_BYTES - 1))  # where a row's last word has its size
+HALF = np.uint64(29)  # so many bits further down than they are, high bits are spread too
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,30 +169,34 @@ def decoded(data: bytes) -> str:
 
 
 def _alike(texts: Texts) -> tuple[Places, Codes] | None:
-    """Where each distinct text stands, and of each text which of these it is. Eight bytes at a time
-    they become a hash; the texts of a hash are compared. None: they are too long, or two that
-    differ have one hash."""
+    """Where each distinct text stands, and of each text which of these it is. They become rows of
+    words, all as wide, and these hashes; the rows of a hash are compared. None: they are too long,
+    or two that differ have one hash."""
     sizes = texts.sizes()
-    longest = int(sizes.max())
-    if longest > WORD_BYTES * WORDS_MAX:
+    width = (int(sizes.max()) // WORD_BYTES + 1) * WORD_BYTES
+    if width > WIDTH_MAX:
         return None
-    block = np.frombuffer(texts.block + bytes(WORD_BYTES), dtype=np.uint8)
-    end = len(texts.block)
-    words = np.ndarray(end + 1, dtype="<u8", buffer=block, strides=(1,))
-    hashes = sizes.view(np.uint64).copy()
-    columns = [hashes.copy()]
-    for start in range(0, longest, WORD_BYTES):
-        left = np.clip(sizes - start, 0, WORD_BYTES)
-        columns.append(words[np.minimum(texts.starts + start, end)] & FIRST_BYTES[left])
-        hashes = (hashes ^ columns[-1]) * MIX
-        hashes ^= hashes >> np.uint64(32)
+    block = np.frombuffer(texts.block + bytes(width), dtype=np.uint8)
+    rows = _words(np.ndarray(len(texts.block) + 1, f"V{width}", block, strides=(1,))[texts.starts])
+    rows &= _words(_first_bytes(width)[sizes])
+    rows[:, -1] |= sizes.view(np.uint64) << SIZE_BITS
+    hashes = (rows ^ (rows >> HALF)) @ FACTORS[: width // WORD_BYTES]
     order = np.argsort(hashes)
     ordered = hashes[order]
     begins = np.concatenate([[True], ordered[1:] != ordered[:-1]])
     codes = np.empty(len(texts), dtype=np.uint32)
     codes[order] = np.cumsum(begins) - 1
     places = order[begins]
-    same = places[codes]
-    if all((column[same] == column).all() for column in columns):
-        return places, codes
-    return None
+    return (places, codes) if np.array_equal(rows[places[codes]], rows) else None
+
+
+@lru_cache
+def _first_bytes(width: int) -> npt.NDArray[np.void]:
+    """At n: a row whose first n bytes are kept."""
+    kept = np.tri(width, width, -1, dtype=np.uint8) * np.uint8(255)
+    return kept.view(f"V{width}").ravel()
+
+
+def _words(rows: npt.NDArray[np.void]) -> npt.NDArray[np.uint64]:
+    """Shape (n, words)."""
+    return rows.view("<u8").reshape(len(rows), -1)
