@@ -18,8 +18,8 @@ Codes = npt.NDArray[np.uint32]
 Int64s = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.intp]
+Appearing = tuple[list[int], Codes]  # which values some events have, and of each event which one
 MANY = 512  # of fewer, one at a time is as fast
-FEW = 64
 SEPARATOR = b"\n"
 WORD_BYTES = 8
 WIDTH_MAX = 128  # of a row of bytes, with one for its text's size
@@ -49,9 +49,8 @@ class Coded:
         inner = coded(list(texts))
         return Coded(inner.values, inner.codes[self.codes])
 
-    def between(self, start: int, end: int) -> "Coded":
-        """Of some events: the values that they have, in the order of their first appearance."""
-        places, codes = appearing(self.codes[start:end], len(self.values))
+    def among(self, places: Sequence[int], codes: Codes) -> "Coded":
+        """Of some events: the values in these places, and which of them each event has."""
         return Coded([self.values[place] for place in places], codes)
 
 
@@ -62,19 +61,32 @@ def coded(texts: Sequence[str]) -> Coded:
     return Coded(list(order), codes)
 
 
-def appearing(codes: Codes, values: int) -> tuple[list[int], Codes]:
-    """Which of so many values these are, in the order of their first appearance, and the codes of
-    that order."""
-    if len(codes) < FEW:
-        order: dict[int, int] = {}
-        found = [order.setdefault(code, len(order)) for code in codes.tolist()]
-        return list(order), np.array(found, dtype=np.uint32)
-    first = np.full(values, len(codes))
-    first[codes[::-1]] = np.arange(len(codes))[::-1]  # of several the one written last counts
-    places = np.argsort(first)[: np.count_nonzero(first < len(codes))]
-    renumbered = np.empty(values, dtype=np.uint32)
-    renumbered[places] = np.arange(len(places), dtype=np.uint32)
-    return places.tolist(), renumbered[codes]
+def appearing(codes: Codes, lengths: Sequence[int], values: Sequence[int]) -> list[Appearing]:
+    """Codes of several sections, one after another: how many events each has, and how many values.
+    Of each section: which of its values appear, in the order in which they first do, and the codes
+    of that order. All sections at once: for a short one alone this costs as much as for a long."""
+    bases = np.cumsum([0, *values])
+    numbers = codes + np.repeat(bases[:-1], lengths)  # one for each value of each section
+    places = np.arange(len(numbers), dtype=np.int32)
+    first = np.full(bases[-1], len(numbers), dtype=np.int32)
+    first[numbers[::-1]] = places[::-1]  # of several the one that is written last counts
+    is_first = np.zeros(len(numbers), dtype=np.bool_)
+    is_first[first[first < len(numbers)]] = True
+    firsts = np.flatnonzero(is_first)
+    found = numbers[firsts]
+    ends = np.cumsum(lengths)
+    found_ends = np.searchsorted(firsts, ends)
+    counts = np.diff(found_ends, prepend=0)
+    order = np.empty(bases[-1], dtype=np.uint32)
+    order[found] = np.arange(len(found)) - np.repeat(found_ends - counts, counts)
+    renumbered = order[numbers]
+    appear = (found - np.repeat(bases[:-1], counts)).tolist()
+    return [
+        (appear[found_end - count : found_end], renumbered[end - length : end])
+        for found_end, count, end, length in zip(
+            found_ends.tolist(), counts.tolist(), ends.tolist(), lengths, strict=True
+        )
+    ]
 
 
 @dataclass(frozen=True)
