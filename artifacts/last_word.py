@@ -23,15 +23,16 @@ from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import EvctlError
 from artifacts.layout import Layout, sync_folder
-from artifacts.objects import open_objects
-from artifacts.orders import Orders, read
+from artifacts.node_config import NodeConfig, load_node
 
 if TYPE_CHECKING:
     from artifacts.node import Node
+    from artifacts.orders import Orders
 
 # Nodes ask their master every 30 s, and up to 10 s later.
 SILENT_S = 45.0
 EVERY_S = 15.0
+UNCHANGED = {"unchanged": True, "release": None}
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,18 @@ def follow(node: Node, now: Callable[[], float] = time.time) -> dict[str, Any]:
     """Become what the master said last, if it is silent. The answer of `Node.converge`, and what
     that raises; what the registry raises only when the master has never said anything."""
 
-    def is_heard() -> bool:
-        return 0 <= silent_for_s(node.layout, now()) < SILENT_S
-
     def wanted() -> str | None:
-        if is_heard():  # meanwhile: another change held the node's lock
+        if is_heard(node.layout, now()):  # meanwhile: another change held the node's lock
             return None
         words = _words(node)
         return max(words, key=lambda word: word.at).release if words else None
 
-    return {"unchanged": True, "release": None} if is_heard() else node.converge(wanted)
+    return UNCHANGED if is_heard(node.layout, now()) else node.converge(wanted)
+
+
+def is_heard(layout: Layout, now: float) -> bool:
+    """Whether the master has said something of late."""
+    return 0 <= silent_for_s(layout, now) < SILENT_S
 
 
 def silent_for_s(layout: Layout, now: float) -> float:
@@ -97,6 +100,9 @@ def _words(node: Node) -> list[Word]:
 
 
 def _orders(node: Node) -> Orders | None:
+    from artifacts.objects import open_objects
+    from artifacts.orders import read
+
     trusted = node.config.orders
     if trusted is None:
         return None
@@ -128,14 +134,20 @@ def _keep(layout: Layout, name: str, word: Word) -> None:
     sync_folder(path.parent)
 
 
-def main() -> int:
-    from artifacts.node import Node, load_node
+def _look(config: NodeConfig) -> dict[str, Any]:
+    if is_heard(Layout(config.root, config.run), time.time()):
+        return UNCHANGED  # as nearly always: without what it takes to change anything
+    from artifacts.node import Node
 
+    return follow(Node(config))
+
+
+def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m artifacts.last_word", description=__doc__)
     arguments.add_argument("--settings", type=Path, default=Path("/etc/evctl/node.yaml"))
     given = arguments.parse_args()
     try:
-        print(json.dumps(follow(Node(load_node(given.settings)))))
+        print(json.dumps(_look(load_node(given.settings))))
     except (EvctlError, OSError) as error:
         print(error, file=sys.stderr)
         return error.exit_code if isinstance(error, EvctlError) else 1

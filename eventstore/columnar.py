@@ -8,7 +8,7 @@ has. What works on the distinct values is cheap, whatever it does.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import count
 
 import numpy as np
@@ -18,13 +18,15 @@ Codes = npt.NDArray[np.uint32]
 Int64s = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.intp]
+Appearing = tuple[list[int], Codes]  # which values some events have, and of each event which one
 MANY = 512  # of fewer, one at a time is as fast
-FEW = 64
 SEPARATOR = b"\n"
 WORD_BYTES = 8
-WORDS_MAX = 12
-FIRST_BYTES = np.array([(1 << 8 * n) - 1 for n in range(WORD_BYTES + 1)], dtype=np.uint64)
+WIDTH_MAX = 128  # of a row of bytes, with one for its text's size
 MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads all bits upwards
+FACTORS = np.cumprod(np.full(WIDTH_MAX // WORD_BYTES, MIX))  # of a row's words
+SIZE_BITS = np.uint64(8 * (WORD_BYTES - 1))  # where a row's last word has its size
+HALF = np.uint64(29)  # so many bits further down than they are, high bits are spread too
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,8 @@ class Coded:
         inner = coded(list(texts))
         return Coded(inner.values, inner.codes[self.codes])
 
-    def between(self, start: int, end: int) -> "Coded":
-        """Of some events: the values that they have, in the order of their first appearance."""
-        places, codes = appearing(self.codes[start:end], len(self.values))
+    def among(self, places: Sequence[int], codes: Codes) -> "Coded":
+        """Of some events: the values in these places, and which of them each event has."""
         return Coded([self.values[place] for place in places], codes)
 
 
@@ -60,19 +61,32 @@ def coded(texts: Sequence[str]) -> Coded:
     return Coded(list(order), codes)
 
 
-def appearing(codes: Codes, values: int) -> tuple[list[int], Codes]:
-    """Which of so many values these are, in the order of their first appearance, and the codes of
-    that order."""
-    if len(codes) < FEW:
-        order: dict[int, int] = {}
-        found = [order.setdefault(code, len(order)) for code in codes.tolist()]
-        return list(order), np.array(found, dtype=np.uint32)
-    first = np.full(values, len(codes))
-    first[codes[::-1]] = np.arange(len(codes))[::-1]  # of several the one written last counts
-    places = np.argsort(first)[: np.count_nonzero(first < len(codes))]
-    renumbered = np.empty(values, dtype=np.uint32)
-    renumbered[places] = np.arange(len(places), dtype=np.uint32)
-    return places.tolist(), renumbered[codes]
+def appearing(codes: Codes, lengths: Sequence[int], values: Sequence[int]) -> list[Appearing]:
+    """Codes of several sections, one after another: how many events each has, and how many values.
+    Of each section: which of its values appear, in the order in which they first do, and the codes
+    of that order. All sections at once: for a short one alone this costs as much as for a long."""
+    bases = np.cumsum([0, *values])
+    numbers = codes + np.repeat(bases[:-1], lengths)  # one for each value of each section
+    places = np.arange(len(numbers), dtype=np.int32)
+    first = np.full(bases[-1], len(numbers), dtype=np.int32)
+    first[numbers[::-1]] = places[::-1]  # of several the one that is written last counts
+    is_first = np.zeros(len(numbers), dtype=np.bool_)
+    is_first[first[first < len(numbers)]] = True
+    firsts = np.flatnonzero(is_first)
+    found = numbers[firsts]
+    ends = np.cumsum(lengths)
+    found_ends = np.searchsorted(firsts, ends)
+    counts = np.diff(found_ends, prepend=0)
+    order = np.empty(bases[-1], dtype=np.uint32)
+    order[found] = np.arange(len(found)) - np.repeat(found_ends - counts, counts)
+    renumbered = order[numbers]
+    appear = (found - np.repeat(bases[:-1], counts)).tolist()
+    return [
+        (appear[found_end - count : found_end], renumbered[end - length : end])
+        for found_end, count, end, length in zip(
+            found_ends.tolist(), counts.tolist(), ends.tolist(), lengths, strict=True
+        )
+    ]
 
 
 @dataclass(frozen=True)
@@ -167,30 +181,34 @@ def decoded(data: bytes) -> str:
 
 
 def _alike(texts: Texts) -> tuple[Places, Codes] | None:
-    """Where each distinct text stands, and of each text which of these it is. Eight bytes at a time
-    they become a hash; the texts of a hash are compared. None: they are too long, or two that
-    differ have one hash."""
+    """Where each distinct text stands, and of each text which of these it is. They become rows of
+    words, all as wide, and these hashes; the rows of a hash are compared. None: they are too long,
+    or two that differ have one hash."""
     sizes = texts.sizes()
-    longest = int(sizes.max())
-    if longest > WORD_BYTES * WORDS_MAX:
+    width = (int(sizes.max()) // WORD_BYTES + 1) * WORD_BYTES
+    if width > WIDTH_MAX:
         return None
-    block = np.frombuffer(texts.block + bytes(WORD_BYTES), dtype=np.uint8)
-    end = len(texts.block)
-    words = np.ndarray(end + 1, dtype="<u8", buffer=block, strides=(1,))
-    hashes = sizes.view(np.uint64).copy()
-    columns = [hashes.copy()]
-    for start in range(0, longest, WORD_BYTES):
-        left = np.clip(sizes - start, 0, WORD_BYTES)
-        columns.append(words[np.minimum(texts.starts + start, end)] & FIRST_BYTES[left])
-        hashes = (hashes ^ columns[-1]) * MIX
-        hashes ^= hashes >> np.uint64(32)
+    block = np.frombuffer(texts.block + bytes(width), dtype=np.uint8)
+    rows = _words(np.ndarray(len(texts.block) + 1, f"V{width}", block, strides=(1,))[texts.starts])
+    rows &= _words(_first_bytes(width)[sizes])
+    rows[:, -1] |= sizes.view(np.uint64) << SIZE_BITS
+    hashes = (rows ^ (rows >> HALF)) @ FACTORS[: width // WORD_BYTES]
     order = np.argsort(hashes)
     ordered = hashes[order]
     begins = np.concatenate([[True], ordered[1:] != ordered[:-1]])
     codes = np.empty(len(texts), dtype=np.uint32)
     codes[order] = np.cumsum(begins) - 1
     places = order[begins]
-    same = places[codes]
-    if all((column[same] == column).all() for column in columns):
-        return places, codes
-    return None
+    return (places, codes) if np.array_equal(rows[places[codes]], rows) else None
+
+
+@lru_cache
+def _first_bytes(width: int) -> npt.NDArray[np.void]:
+    """At n: a row whose first n bytes are kept."""
+    kept = np.tri(width, width, -1, dtype=np.uint8) * np.uint8(255)
+    return kept.view(f"V{width}").ravel()
+
+
+def _words(rows: npt.NDArray[np.void]) -> npt.NDArray[np.uint64]:
+    """Shape (n, words)."""
+    return rows.view("<u8").reshape(len(rows), -1)

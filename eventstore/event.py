@@ -7,6 +7,7 @@ delivered again gives the same bytes again.
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
@@ -44,9 +45,10 @@ class EventId:
         """Raises ValueError on anything else."""
         pack, _, place = text.partition(":")
         index, dot, part = place.partition(".")
-        if not index.isdecimal() or (dot and not part.isdecimal()):
-            raise ValueError(f"not an event id: {text!r}: expected <uuid>:<index>")
-        return cls(UUID(pack), int(index), int(part) if dot else None)
+        with suppress(ValueError):
+            if index.isdecimal() and (part.isdecimal() or not dot):
+                return cls(UUID(pack), int(index), int(part) if dot else None)
+        raise ValueError(f"not an event id: {text[:100]!r}: expected <uuid>:<index>")
 
 
 def parse_id(text: str) -> tuple[UUID, int | None]:
@@ -54,7 +56,12 @@ def parse_id(text: str) -> tuple[UUID, int | None]:
     if ":" in text:
         event_id = EventId.parse(text)
         return event_id.pack, event_id.index
-    return UUID(text), None
+    try:
+        return UUID(text), None
+    except ValueError:
+        raise ValueError(
+            f"no id: {text[:100]!r}: expected a pack's <uuid>, or an event's <uuid>:<index>"
+        ) from None
 
 
 class CountKey(NamedTuple):

@@ -30,6 +30,12 @@ VERSION = 3
 MAGIC = b"EVPK"
 PREFIX = struct.Struct("<4sBBHII")
 ZSTD_LEVEL = 1
+# A large pack is compressed with a table that stays in the nearest cache, and looks for what is
+# alike no farther back than the next one holds: quicker, and no larger for it.
+LARGE_BYTES = 256 << 10
+LARGE = zstandard.ZstdCompressionParameters.from_level(
+    ZSTD_LEVEL, window_log=18, hash_log=13, min_match=7
+)
 COMPRESSORS_MAX = 4  # a thread's, of a megabyte each
 BODY_BYTES_MAX = 64 << 20  # of the uncompressed events: a bound for readers of damaged packs
 HEADER_BYTES_MAX = 64 << 20
@@ -116,20 +122,25 @@ class Pack:
 
 
 class Compressors(threading.local):
-    """One for each dictionary, and each thread its own: they keep the memory that they work in,
-    which takes as long to get anew as a third of the work."""
+    """One for each dictionary, two without one, and each thread its own: they keep the memory that
+    they work in, which takes as long to get anew as a third of the work."""
 
     def __init__(self) -> None:
-        self._made: dict[Dictionary | None, zstandard.ZstdCompressor] = {}
+        self._made: dict[tuple[Dictionary | None, bool], zstandard.ZstdCompressor] = {}
 
-    def of(self, dictionary: Dictionary | None) -> zstandard.ZstdCompressor:
+    def of(self, dictionary: Dictionary | None, size_bytes: int) -> zstandard.ZstdCompressor:
         """It is this thread's."""
-        found = self._made.get(dictionary)
+        large = dictionary is None and size_bytes >= LARGE_BYTES
+        found = self._made.get((dictionary, large))
         if found is None:
             if len(self._made) >= COMPRESSORS_MAX:
                 self._made.clear()
-            found = zstandard.ZstdCompressor(level=ZSTD_LEVEL, dict_data=dictionary)
-            self._made[dictionary] = found
+            found = (
+                zstandard.ZstdCompressor(compression_params=LARGE)
+                if large
+                else zstandard.ZstdCompressor(level=ZSTD_LEVEL, dict_data=dictionary)
+            )
+            self._made[dictionary, large] = found
         return found
 
 
@@ -184,7 +195,7 @@ def pack(
     head = orjson.dumps(header)
     # Blocks are large: each is copied once, but for the first.
     whole = divider.join([b"".join([head, *contexts, *blocks[:1]]), *blocks[1:]])
-    frame = COMPRESSORS.of(dictionary).compress(whole)
+    frame = COMPRESSORS.of(dictionary, len(whole)).compress(whole)
     return PREFIX.pack(MAGIC, VERSION, 0, 0, len(head), zlib.crc32(frame)) + frame
 
 

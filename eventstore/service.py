@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,7 +25,7 @@ from eventstore.collector.connections import Connections
 from eventstore.collector.drain import Listener, until_no_connections
 from eventstore.collector.handlers import FAULT, fault, refusal
 from eventstore.collector.health import PATHS, Health
-from eventstore.collector.reply import Again, Reply, text
+from eventstore.collector.reply import Reply, text
 from eventstore.ended import Ended
 from eventstore.errors import EngineUnavailable, EventStoreError, Refused, SettingsError
 from eventstore.metrics import Counter, Histogram
@@ -138,11 +137,11 @@ async def _run(
     role = make_role(settings, process)
     await role.start()
     app = _App(process, role, engine_counters)
-    public_server = Connections(app, app.not_http, settings)
+    public_server = Connections(app, app.not_http, settings, app.counted)
     app.connections = public_server
     public = Listener(_public_socket(settings), public_server)
     public.start()
-    admin_server = Connections(app, app.not_http, settings)
+    admin_server = Connections(app, app.not_http, settings, app.counted)
     admin: Listener | None = None
     with _admin_socket(process.admin_socket) as admin_socket:
         if admin_socket is not None:
@@ -244,21 +243,10 @@ class _App:
         except Exception:
             log.exception(FAULT, path)
             reply = fault()
-        if reply.again is not None:
-            reply.again = partial(self._again, reply.again, path)
-        return self._counted(began_s, reply)
+        return self.counted(began_s, reply)
 
-    def _again(
-        self, again: Again, path: str, body: bytes, address: str, answer: Callable[[Reply], None]
-    ) -> None:
-        began_s = time.perf_counter()
-        try:
-            again(body, address, lambda reply: answer(self._counted(began_s, reply)))
-        except Exception:
-            log.exception(FAULT, path)
-            answer(self._counted(began_s, fault()))
-
-    def _counted(self, began_s: float, reply: Reply) -> Reply:
+    def counted(self, began_s: float, reply: Reply) -> Reply:
+        """An answer to a request of the role's, that came when time.perf_counter() was began_s."""
         self._requests.add(label=str(reply.status))
         self._times.observe(time.perf_counter() - began_s)
         return self._last_said(reply)

@@ -46,8 +46,11 @@ def in_order(keys: Int64s) -> npt.NDArray[np.intp]:
     """Sorts keys so that copies stand together, the first one first."""
     order = np.argsort(keys[:, 0])
     ordered = keys[order, 0]
-    if (ordered[1:] == ordered[:-1]).any():  # a stable order of whole keys costs five times as much
-        return np.lexsort((keys[:, 1], keys[:, 0]))
+    same = ordered[1:] == ordered[:-1]
+    if same.any():  # few: to sort all of them by both halves costs five times as much
+        alike = np.flatnonzero(np.append(same, False) | np.insert(same, 0, False))
+        some = np.sort(order[alike])
+        order[alike] = some[np.lexsort((keys[some, 1], keys[some, 0]))]
     return order
 
 

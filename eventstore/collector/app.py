@@ -38,13 +38,13 @@ class Collector:
         release: str,
         answers: receipts.Answers | None = None,
     ) -> None:
-        self._receipts = answers and ReceiptHandler(answers)
         self._dictionaries = TenantDictionaries(settings.dictionaries, open_store)
         self._outlet: Outlet = (
             Direct(open_queue())
             if spool is None
             else Spooling(open_queue, spool, self._dictionaries.all)
         )
+        self._receipts = answers and ReceiptHandler(answers, self._outlet.holds_back)
         self._committer = Committer(
             self._outlet,
             {

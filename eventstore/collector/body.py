@@ -34,7 +34,8 @@ class Held:
     def give_back(self) -> None:
         """All of it, at the end."""
         size, self._size = self._size, 0
-        self._shares.give_back(self._tenant, size)
+        if size:
+            self._shares.give_back(self._tenant, size)
 
     def more(self, size: int) -> None:
         """Raises Refused when there is no room."""

@@ -10,6 +10,8 @@ from multidict import CIMultiDictProxy
 from eventstore.errors import Refused
 
 GZIP = 16 + zlib.MAX_WBITS
+STREAMS_MAX = 100  # of one body: finding where each ends costs a copy of what is left
+SEVERAL = frozenset({"gzip", "x-gzip", "zstd"})  # what RFC 1952 and RFC 8878 let follow its like
 # RFC 9659: who sends zstd over HTTP keeps its window within 8 MiB. It is what decoding costs.
 ZSTD_WINDOW: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
 
@@ -42,38 +44,39 @@ DECODERS: Mapping[str, Callable[[bytes], Decoder]] = {
 def coding_of(headers: CIMultiDictProxy[str]) -> str:
     """One of DECODERS, or "" for a plain body; raises Refused (415) for anything else.
 
-    Codings upon codings are refused: nobody sends them but to make small bodies of huge ones.
+    Codings upon codings are refused: nobody sends them but to make small bodies of huge ones. And
+    so are those of the transfer, which aiohttp passes on as if there were none.
     """
+    transfer = headers.get("Transfer-Encoding", "").strip().lower()
+    if transfer not in ("", "chunked"):
+        raise _not_taken("Transfer-Encoding", transfer)
     coding = ", ".join(headers.getall("Content-Encoding", ())).strip().lower()
     if coding in DECODERS:
         return coding
     if coding in ("", "identity"):
         return ""
-    raise Refused(
-        415,
-        "content_encoding",
-        f"Content-Encoding {coding[:64]!r} is not taken",
-        "send it plain, or with one of gzip, deflate, zstd",
-        close=True,
-    )
+    raise _not_taken("Content-Encoding", coding)
 
 
 def undone(coding: str, raw: bytes, bytes_max: int) -> bytes:
     """The body behind a coding; raises Refused (400, 413)."""
     if not coding:
         return raw
-    decoder = DECODERS[coding](raw)
-    try:
-        body = decoder.decompress(raw, bytes_max + 1)
-    except (zlib.error, zstd.ZstdError) as error:
-        raise _broken(coding, str(error)) from None
-    if len(body) > bytes_max:
-        raise too_large(bytes_max)
-    if not decoder.eof:
-        raise _broken(coding, "it is cut short")
-    if decoder.unused_data:
-        raise _broken(coding, "there are bytes after its end")
-    return body
+    body = b""
+    for _ in range(STREAMS_MAX if coding in SEVERAL else 1):
+        decoder = DECODERS[coding](raw)
+        try:
+            body += decoder.decompress(raw, bytes_max + 1 - len(body))
+        except (zlib.error, zstd.ZstdError) as error:
+            raise _broken(coding, str(error)) from None
+        if len(body) > bytes_max:
+            raise too_large(bytes_max)
+        if not decoder.eof:
+            raise _broken(coding, "it is cut short")
+        raw = decoder.unused_data
+        if not raw:
+            return body
+    raise _broken(coding, "there are bytes after its end")
 
 
 def too_large(bytes_max: int) -> Refused:
@@ -83,6 +86,16 @@ def too_large(bytes_max: int) -> Refused:
         "too_large",
         f"the body is larger than {bytes_max} bytes (after decompression)",
         "send the events in several requests",
+        close=True,
+    )
+
+
+def _not_taken(header: str, coding: str) -> Refused:
+    return Refused(
+        415,
+        "content_encoding",
+        f"{header} {coding[:64]!r} is not taken",
+        "send it plain, or with a Content-Encoding of gzip, deflate or zstd",
         close=True,
     )
 

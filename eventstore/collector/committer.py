@@ -35,7 +35,7 @@ PACKS_A_COMMIT = 4  # full ones: bounds how long what comes next has to wait
 log = logging.getLogger("eventstore.collector")
 
 
-class Kind(msgspec.Struct, frozen=True, gc=False):
+class Kind(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
     """What the events of a pack have in common: the key of its tags, their format and names."""
 
     endpoint: str
@@ -228,8 +228,8 @@ class Committer:
                 shares += waiting.shares
                 if events.lengths:
                     lengths += events.lengths
-                for index, why in events.refused.items():
-                    refused[first + index] = why
+                if events.refused:
+                    refused |= {first + index: why for index, why in events.refused.items()}
                 first += events.count
             kind = group[0].kind
             tags = self._tags[kind.endpoint]

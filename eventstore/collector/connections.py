@@ -25,7 +25,7 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
 from aiohttp.web_server import Server
 
-from eventstore.collector.known_heads import KnownHeads, Recognising
+from eventstore.collector.known_heads import Counted, KnownHeads, Recognising
 from eventstore.collector.reply import Reply
 from eventstore.settings import Settings
 
@@ -39,11 +39,19 @@ NotHttp = Callable[[str], Reply]
 
 class Connections(Server):
     """aiohttp's server over bounded connections. not_http: the answer to what can't be parsed.
-    count: how many there are."""
+    counted: what passes on an answer that was made without the app, with the time.perf_counter() of
+    when its request came. count: how many there are."""
 
-    def __init__(self, app: App, not_http: NotHttp, settings: Settings) -> None:
+    def __init__(
+        self,
+        app: App,
+        not_http: NotHttp,
+        settings: Settings,
+        counted: Counted = lambda _, reply: reply,
+    ) -> None:
         super().__init__(cast(Callable[[BaseRequest], Awaitable[StreamResponse]], app))
         self.not_http = not_http
+        self.counted = counted
         self.known_heads = KnownHeads()
         self._settings = settings
         self.count = 0
@@ -120,6 +128,7 @@ class Connection(Recognising):
     ) -> None:
         super().__init__(
             of.known_heads,
+            of.counted,
             of,
             loop=loop,
             access_log=None,  # aiohttp's own way to have none

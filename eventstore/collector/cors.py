@@ -24,7 +24,7 @@ def headers_for(origins: Sequence[str], request: Mapping[str, str]) -> dict[str,
         "Vary": "Origin",
         "Access-Control-Allow-Origin": origin,
         "Access-Control-Allow-Credentials": "true",
-        "Access-Control-Expose-Headers": "Retry-After",
+        "Access-Control-Expose-Headers": "Retry-After, X-Event-Receipt",
     }
 
 

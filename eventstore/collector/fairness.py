@@ -83,14 +83,15 @@ class Turns(Generic[Item]):
         size = 0
         while self._lines and (size < bytes_max or not taken):  # ends: deficits grow every round
             tenant, line = next(iter(self._lines.items()))
-            line.deficit += TURN_BYTES
-            while line.items and line.items[0][1] <= line.deficit:
-                item, cost = line.items.popleft()
-                line.deficit -= cost
+            items, deficit = line.items, line.deficit + TURN_BYTES
+            while items and items[0][1] <= deficit:
+                item, cost = items.popleft()
+                deficit -= cost
                 size += cost
                 taken.append(item)
+            line.deficit = deficit
             del self._lines[tenant]
-            if line.items:
+            if items:
                 self._lines[tenant] = line  # at the end: the others come first
         self._count -= len(taken)
         return taken

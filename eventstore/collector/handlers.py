@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 from aiohttp.web_request import BaseRequest
+from msgspec.structs import replace
 from multidict import CIMultiDictProxy
 
 from eventstore import packing
@@ -63,6 +64,21 @@ class Head(msgspec.Struct, frozen=True):
         """The request, with its body."""
         now_ms = time.time_ns() // 1_000_000
         return Sent(self.method, self.path, self.query, self.headers, body, now_ms)
+
+
+class Taken(msgspec.Struct, gc=False):
+    """A request whose events wait for their commit: called with what came of it, it answers."""
+
+    handler: "EventsHandler"
+    head: Head
+    sent: Sent
+    events: Events
+    held: Held
+    answer: Answering
+
+    def __call__(self, outcome: Receipt | Refused) -> None:
+        self.held.give_back()
+        self.answer(self.handler.reply_of(self, outcome))
 
 
 class EventsHandler:
@@ -130,19 +146,16 @@ class EventsHandler:
     ) -> None:
         """Answers a request that came whole, and whose head is known."""
         held = Held(self._receiving, self._endpoint.tenant)
-
-        def answered(reply: Reply) -> None:
-            held.give_back()
-            answer(reply)
-
         try:
             held.whole(raw, head_bytes, self._body_bytes_max)
-            self._take(head, raw, held, peer_address, answered)
+            self._take(head, raw, held, peer_address, answer)
         except Refused as refused:
-            answered(self._refusal(head, refused))
-        except BaseException:
             held.give_back()
-            raise
+            answer(self._refusal(head, refused))
+        except Exception:
+            log.exception(FAULT, self._endpoint.path)
+            held.give_back()
+            answer(fault())
 
     def _take(
         self, head: Head, raw: bytes, held: Held, peer_address: str, answer: Answering
@@ -159,25 +172,26 @@ class EventsHandler:
             self._refuse_strangers(sent, spoken)
         events = spoken.read(sent, self._limits)
 
-        def told(outcome: Receipt | Refused) -> None:
-            try:
-                if isinstance(outcome, Refused):
-                    reply = self._refusal(head, outcome)
-                else:
-                    reply = self._success(head, sent, events, outcome)
-            except Exception:
-                log.exception(FAULT, self._endpoint.path)
-                reply = fault()
-            answer(reply)
+        taken = Taken(self, head, sent, events, held, answer)
+        if events.count:
+            shares = self._shares(head, peer_address, sent, events)
+            self._committer.put(head.kind, events, shares, taken)
+        else:
+            taken(NOTHING)
 
-        if not events.count:
-            told(NOTHING)
-            return
-        shares = self._shares(head, peer_address, sent, events)
-        self._committer.put(head.kind, events, shares, told)
+    def reply_of(self, taken: Taken, outcome: Receipt | Refused) -> Reply:
+        """What its sender gets."""
+        try:
+            if isinstance(outcome, Refused):
+                return self._refusal(taken.head, outcome)
+            return self._success(taken, outcome)
+        except Exception:
+            log.exception(FAULT, self._endpoint.path)
+            return fault()
 
-    def _success(self, head: Head, sent: Sent, events: Events, receipt: Receipt) -> Reply:
-        reply = _reply(head.spoken.answer(sent, receipt, events))
+    def _success(self, taken: Taken, receipt: Receipt) -> Reply:
+        head = taken.head
+        reply = _reply(head.spoken.answer(taken.sent, receipt, taken.events))
         if receipt.accepted:
             reply.headers[RECEIPT] = receipt.span()
         return self._completed(reply, head.headers, head.trace)
@@ -225,20 +239,17 @@ class EventsHandler:
     ) -> list[packing.Share]:
         address = peer.recorded(
             peer.address_of(peer_address, head.headers, self._settings.trusted_proxies),
-            self._endpoint.address,
+            "none" if events.anonymous else self._endpoint.address,
         )
-        return [
-            packing.Share(
-                count,
-                sent.received_at_ms,
-                events.sent_at_ms,
-                head.agent,
-                address,
-                head.trace,
-                context,
-            )
-            for count, context in events.contexts or ((events.count, b""),)
-        ]
+        share = packing.Share(
+            *(events.count, sent.received_at_ms, events.sent_at_ms),
+            user_agent=head.agent,
+            address=address,
+            trace=head.trace,
+        )
+        if not events.contexts:
+            return [share]
+        return [replace(share, events=count, context=run) for count, run in events.contexts]
 
 
 def fault() -> Reply:

@@ -12,8 +12,11 @@ until its end; from the first that did not, all of that connection's are parsed.
 Attributes of aiohttp's that begin with _ are those of the version that the lock pins.
 """
 
+import asyncio
 import re
+import time
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from aiohttp.http import HttpVersion11, RawRequestMessage
@@ -29,6 +32,8 @@ LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (0|[1-9][0-9]{0,7})\r\n")
 HEAD_END = b"\r\n\r\n"
 
 Head = tuple[bytes, bytes]  # before and after the digits of its Content-Length
+# Passes on an answer, given when its request came (time.perf_counter()).
+Counted = Callable[[float, Reply], Reply]
 
 
 class Begun(NamedTuple):
@@ -62,24 +67,29 @@ class KnownHeads:
 
 
 class Recognising(OneTask):
-    """A connection whose requests are looked up before they are parsed."""
+    """A connection whose requests are looked up before they are parsed. address: whom it is with;
+    "" over a socket that has no addresses."""
 
-    __slots__ = ("_begun", "_known_heads", "_owed", "_parsed")
+    __slots__ = ("_begun", "_came_s", "_counted", "_known_heads", "_owed", "_parsed", "address")
 
-    def __init__(self, known_heads: KnownHeads, *args: Any, **options: Any) -> None:
+    def __init__(
+        self, known_heads: KnownHeads, counted: Counted, *args: Any, **options: Any
+    ) -> None:
         super().__init__(*args, **options)
         self._known_heads = known_heads
+        self._counted = counted
         # Bytes still to come of the message that the parser is in; None: nobody knows any more.
         self._owed: int | None = 0
         self._begun: Begun | None = None
         # The head that came last with the whole of its message, and what it was parsed to.
         self._parsed: tuple[Head, RawRequestMessage] | None = None
+        self._came_s = 0.0  # the request that is answered without parsing
+        self.address = ""
 
-    @property
-    def address(self) -> str:
-        """Whom it is with; "" over a socket that has no addresses."""
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
         peer = self.peername
-        return peer[0] if isinstance(peer, tuple) else ""
+        self.address = peer[0] if isinstance(peer, tuple) else ""
 
     def recognised(self, data: bytes) -> bool:
         """Whether this is a whole request whose head is known: then it is being answered. All else
@@ -99,6 +109,7 @@ class Recognising(OneTask):
             if again is not None:
                 self._request_count += 1
                 self.answering = self._request_in_progress = True
+                self._came_s = time.perf_counter()
                 again(data[end:], self.address, self._answered)
                 return True
         self._begun = Begun(end, head, left)
@@ -137,6 +148,7 @@ class Recognising(OneTask):
         """A request has been read to its end, and this will be its answer."""
 
     def _answered(self, reply: Reply) -> None:
+        reply = self._counted(self._came_s, reply)
         self.answering = self._request_in_progress = False
         if self._handler_waiter is not None:  # somebody shuts down
             self._handler_waiter.set_result(None)

@@ -48,6 +48,9 @@ class Outlet(Protocol):
     def notice(self) -> str:
         """What works, but not as it should; "" when all is well."""
 
+    def holds_back(self) -> bool:
+        """Whether there are packs that the queue has not seen yet."""
+
     def gauges(self) -> Mapping[str, float]:
         """For /metrics: what can be said now."""
 
@@ -77,6 +80,9 @@ class Direct:
 
     def notice(self) -> str:
         return ""
+
+    def holds_back(self) -> bool:
+        return False
 
     def gauges(self) -> Mapping[str, float]:
         depth = _depth(self._queue)
@@ -134,6 +140,12 @@ class Spooling:
 
     def notice(self) -> str:
         return self._error and f"events go into the spool: {self._error}"
+
+    def holds_back(self) -> bool:
+        try:
+            return self._spool.bytes() > 0
+        except EngineUnavailable:
+            return True  # nobody can tell
 
     def gauges(self) -> Mapping[str, float]:
         found: dict[str, float] = {"ev_queue_available": not self._error}

@@ -4,7 +4,7 @@ Whoever has an id may ask: ids can't be guessed, and stages tell nothing of what
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import orjson
@@ -26,10 +26,12 @@ class Answers(Protocol):
 
 
 class ReceiptHandler:
-    """Answers from engines, which may block, off the loop."""
+    """Answers from engines, which may block, off the loop. holds_back: whether this node has packs
+    that no engine knows of yet."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: Answers, holds_back: Callable[[], bool]) -> None:
         self._answers = answers
+        self._holds_back = holds_back
         self._asking = 0
 
     async def __call__(self, request: BaseRequest) -> Reply:
@@ -43,7 +45,7 @@ class ReceiptHandler:
             )
         self._asking += 1
         try:
-            found = await asyncio.to_thread(self._answers, request.path.removeprefix(PATH))
+            found = await asyncio.to_thread(self._found, request.path.removeprefix(PATH))
         except ValueError:
             raise Refused(
                 400, "not_an_id", "this is no id", "use a receipt's pack, or pack:index"
@@ -52,7 +54,7 @@ class ReceiptHandler:
             raise Refused(
                 503,
                 "store_unavailable",
-                "the queue or the store can't be asked now",
+                "the queue or the store can't be asked now, or packs wait in this node's spool",
                 "ask again later",
                 retry_after_s=1,
             ) from None
@@ -66,6 +68,13 @@ class ReceiptHandler:
                 "compare it with the receipt; the ledger tells whether something was lost",
             )
         return Reply(200, orjson.dumps(found), "application/json")
+
+    def _found(self, text: str) -> Mapping[str, Any] | None:
+        held_back = self._holds_back()  # before: it may reach the queue meanwhile
+        found = self._answers(text)
+        if found is None and held_back:
+            raise EngineUnavailable("it may be one of those that wait in the spool")
+        return found
 
     def close(self) -> None:
         self._answers.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE, HttpVersion, HttpVersion10, HttpVersion11
@@ -70,11 +71,14 @@ class Reply:
                 lines += "\r\nConnection: keep-alive"
         elif self.keep_alive is False:
             lines += "\r\nConnection: close"
-        first = (
-            f"HTTP/{version[0]}.{version[1]} {self.status} {REASON_PHRASES.get(self.status, '')}"
-        )
+        first = _first_line(version, self.status)
         head = f"{first}{lines}\r\nDate: {rfc822_formatted_time()}{LAST}".encode()
         return head + self.body if with_body else head
+
+
+@cache
+def _first_line(version: HttpVersion, status: int) -> str:
+    return f"HTTP/{version[0]}.{version[1]} {status} {REASON_PHRASES.get(status, '')}"
 
 
 # Given a body, its sender's address, and whom to tell the answer, now or later, on the loop.

@@ -7,7 +7,6 @@ content type, and its context are the headers with the attributes, as they came.
 from typing import Annotated, Literal
 
 import msgspec
-import orjson
 
 from eventstore.errors import Refused
 from eventstore.event import divided
@@ -85,9 +84,9 @@ def _binary(sent: Sent, limits: Limits) -> Events:
         raise _no_cloudevent(HEADERS, "one of them is there twice")
     content_type = headers.get(TYPE_HEADER, "")
     try:
-        context = orjson.dumps(headers)
-        attributes = orjson.dumps(attributes_of(context))
-    except (TypeError, UnicodeDecodeError):
+        context = msgspec.json.encode(headers)
+        attributes = msgspec.json.encode(attributes_of(context))
+    except UnicodeError:
         raise _no_cloudevent(HEADERS, "they are not percent-encoded UTF-8") from None
     _check(attributes, HEADERS)
     if sent.body and content_type and may_be_json(content_type):

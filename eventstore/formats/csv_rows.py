@@ -21,6 +21,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 HEADER_ABSENT = re.compile(r";\s*header\s*=\s*\"?absent", re.IGNORECASE)
 FIELD = rb'(?:"[^"\0]*+(?:""[^"\0]*+)*+"|[^",\r\n\0]*+)'
 ROW = re.compile(rb"(" + FIELD + rb"(?:," + FIELD + rb")*+)(?:\r?\n|\Z)")
+EMPTY_ROWS = re.compile(rb"(?:\r?\n)++")
 # The module's own bound, 128 KiB, is for the whole process; bodies are bounded anyway.
 csv.field_size_limit(64 << 20)
 
@@ -64,6 +65,10 @@ def _rows(body: bytes) -> Iterator[bytes]:
     """Rows that are not empty, as they stand in the body."""
     start, number = 0, 1
     while start < len(body):
+        empty = EMPTY_ROWS.match(body, start)
+        if empty:
+            start, number = empty.end(), number + empty[0].count(b"\n")
+            continue
         found = ROW.match(body, start)
         if found is None:
             raise _not_csv(
@@ -71,8 +76,7 @@ def _rows(body: bytes) -> Iterator[bytes]:
                 " carriage return alone",
                 'quote fields with such characters, and double the quotes in them: "a ""b"""',
             )
-        if found[1]:
-            yield found[1]
+        yield found[1]
         start, number = found.end(), number + 1
 
 

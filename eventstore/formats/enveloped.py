@@ -105,8 +105,9 @@ def _elements(array: bytes | msgspec.Raw) -> list[bytes]:
 
 def _dumped(context: Mapping[str, Any], depth_max: int) -> bytes:
     try:
-        text = orjson.dumps(context)
-    except orjson.JSONEncodeError:  # it dumps less deep than it loads
+        # Not orjson's: that keeps the buffer which it grew in, up to 32 times as large.
+        text = msgspec.json.encode(context)
+    except RecursionError:
         raise _too_deep() from None
     if is_deeper(text, depth_max):
         raise _too_deep()

@@ -10,7 +10,7 @@ from typing import Any
 from eventstore.errors import Refused
 from eventstore.formats.format import Events, Fields, Format, Limits, Reader, Run, Sent
 from eventstore.formats.json_body import block_of
-from eventstore.formats.texts import fields_of
+from eventstore.formats.texts import fields_of, texts_by_name
 
 FIELDS_MAX = 1000
 ESCAPES = re.compile(rb"(?:%[0-9A-Fa-f]{2})++")
@@ -45,11 +45,19 @@ def fields(run: Run) -> list[Fields | str]:
 
 def value(event: bytes, _context: bytes) -> dict[str, Any]:
     """Name → text, or a list of texts where a name is there several times."""
-    found: dict[str, Any] = {}
+    found: dict[str, list[str]] = {}
     for field in filter(None, event.split(b"&")):
         name, _, text = field.partition(b"=")
         found.setdefault(_decoded(name), []).append(_decoded(text))
-    return {name: texts[0] if len(texts) == 1 else texts for name, texts in found.items()}
+    return texts_by_name(found)
+
+
+def few(text: bytes, fields_max: int) -> dict[str, str]:
+    """Name → its last text. ValueError when it is not UTF-8, or has more fields."""
+    if text.count(b"&") >= fields_max:
+        raise ValueError(f"more than {fields_max} fields")
+    found = value(text, b"")
+    return {name: one if isinstance(one, str) else one[-1] for name, one in found.items()}
 
 
 def _decoded(text: bytes) -> str:

@@ -52,6 +52,7 @@ class Events(msgspec.Struct, frozen=True, gc=False):
     lengths: as in packing.pack. contexts: runs of events and what each run shares, in the format's
     own terms; (): all of them share nothing. sent_at_ms: when the sender says that it sent them.
     refused: index → why this event is unusable; it is kept, and becomes a dead letter.
+    anonymous: its sender wants its address kept nowhere.
     """
 
     block: bytes
@@ -60,6 +61,7 @@ class Events(msgspec.Struct, frozen=True, gc=False):
     contexts: tuple[tuple[int, bytes], ...] = ()
     sent_at_ms: int | None = None
     refused: Mapping[int, str] = msgspec.field(default_factory=dict)
+    anonymous: bool = False
 
     @property
     def size_bytes(self) -> int:

@@ -7,6 +7,7 @@ it again), and the kind of event; GitHub sends them as headers.
 import re
 from typing import Any
 
+import msgspec
 import orjson
 
 from eventstore.errors import Refused
@@ -20,7 +21,7 @@ TOKEN = re.compile(r"[!-~]{1,100}")
 
 def read(sent: Sent, limits: Limits) -> Events:
     """The body, exactly as it was sent."""
-    context = orjson.dumps({"id": _header(sent, DELIVERY), "type": _header(sent, EVENT)})
+    context = msgspec.json.encode({"id": _header(sent, DELIVERY), "type": _header(sent, EVENT)})
     body = sent.body.strip()
     if not body:
         raise Refused(400, "empty", "the body is empty", "send the event's payload")

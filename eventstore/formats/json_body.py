@@ -16,13 +16,12 @@ def read(sent: Sent, limits: Limits) -> Events:
     if not text:
         raise Refused(400, "empty", "the body is empty", "send a JSON object or an array of them")
     value = loads(text, "the body")
-    if type(value) is list:
-        check_objects(value, limits)
-        check_depth(text, len(value), limits.depth_max + 1)
-        return block_of([bytes(element) for element in ELEMENTS.decode(text)])
-    check_objects((value,), limits)
-    check_depth(text, 1, limits.depth_max)
-    return Events(text, 1, [len(text)] if b"\n" in text else None)
+    if type(value) is dict:
+        check_depth(text, 1, limits.depth_max)
+        return Events(text, 1, [len(text)] if b"\n" in text else None)
+    check_objects(value if type(value) is list else (value,), limits)
+    check_depth(text, len(value), limits.depth_max + 1)
+    return block_of([bytes(element) for element in ELEMENTS.decode(text)])
 
 
 def block_of(events: list[bytes]) -> Events:

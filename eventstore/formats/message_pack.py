@@ -17,6 +17,8 @@ from eventstore.formats.checks import check_count, check_depth
 from eventstore.formats.format import Events, Fields, Format, Limits, Reader, Run, Sent
 from eventstore.formats.json_body import block_of
 
+EMPTY_ARRAY, EMPTY_MAP = b"\x90", b"\x80"
+JSON_CONTAINER_BYTES = 3  # `[],`
 ARRAYS = frozenset({*range(0x90, 0xA0), 0xDC, 0xDD})
 MAPS = frozenset({*range(0x80, 0x90), 0xDE, 0xDF})
 
@@ -34,6 +36,7 @@ def read(sent: Sent, limits: Limits) -> Events:
         if event[0] not in MAPS:
             raise Refused(400, "not_an_object", f"event {index} is not a map", "send maps only")
         try:
+            _check_containers(event, limits.bytes_max // JSON_CONTAINER_BYTES)
             text = as_json(event)
         except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
             raise _not_msgpack(f"event {index}: {error}") from None
@@ -77,6 +80,25 @@ def _maps(body: bytes, limits: Limits) -> list[bytes]:
     if start != len(body):
         raise ValueError("there are bytes after its end")
     return events
+
+
+def _check_containers(event: bytes, count_max: int) -> None:
+    """Refuses more arrays and maps than JSON of the same bound could have: here an empty one is a
+    byte, and decoded it takes 64."""
+    if event.count(EMPTY_ARRAY) + event.count(EMPTY_MAP) <= count_max:
+        return  # those with something in them are two bytes at least
+    left = iter(range(count_max))
+
+    def one(_: object) -> None:
+        if next(left, None) is None:
+            raise Refused(
+                413,
+                "too_large",
+                f"an event has more than {count_max} arrays and maps",
+                "send smaller events",
+            )
+
+    msgpack.unpackb(event, list_hook=one, object_hook=one, raw=True, strict_map_key=False)
 
 
 def _not_msgpack(why: str) -> Refused:

@@ -6,13 +6,21 @@ is 503. /import says which events of a batch it refused, with 400, and takes the
 
 from base64 import b64decode
 from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 import orjson
 
 from eventstore.errors import Refused
-from eventstore.formats.enveloped import Envelope, Other, bare, check_count, text_at, value
+from eventstore.formats import form
+from eventstore.formats.enveloped import (
+    Envelope,
+    Other,
+    bare,
+    check_count,
+    parsed,
+    text_at,
+    value,
+)
 from eventstore.formats.format import (
     JSON,
     Answer,
@@ -29,7 +37,7 @@ from eventstore.formats.format import (
 from eventstore.formats.json_fields import decoded
 
 IMPORT = "/import"
-PATHS = ("/track", "/engage", IMPORT)
+PATHS = ("/track", "/engage", "/track/", "/engage/", IMPORT)  # with the slash from pages
 NDJSON = ("application/x-ndjson", "application/ndjson")
 FORM = "application/x-www-form-urlencoded"
 FIELDS_MAX = 16
@@ -52,8 +60,7 @@ def read(sent: Sent, limits: Limits) -> Events:
 def _lines(body: bytes, limits: Limits) -> Envelope:
     lines = [text for line in body.split(b"\n") if (text := line.strip())]
     check_count(lines, limits)
-    each = [bare(line, limits) for line in lines]
-    return Envelope({}, lines, [one.values[0] for one in each])
+    return Envelope({}, lines, [parsed(line)[1] for line in lines])
 
 
 def _unwrapped(sent: Sent) -> bytes:
@@ -72,10 +79,9 @@ def _unwrapped(sent: Sent) -> bytes:
 
 def _form(sent: Sent) -> dict[str, str]:
     try:
-        found = parse_qs(sent.body.decode(), max_num_fields=FIELDS_MAX)
-    except ValueError:  # not UTF-8, or too many fields
+        return form.few(sent.body, FIELDS_MAX)
+    except ValueError:
         return {}
-    return {name: values[-1] for name, values in found.items()}
 
 
 def _content_type(sent: Sent) -> str:

@@ -50,15 +50,16 @@ def _plainly_sound(block: bytes, limits: Limits) -> int:
     if len(block) < PLAIN_BYTES_MIN or not block.isascii():
         return 0
     text = np.frombuffer(block, dtype=np.uint8)
-    newlines = text == NEWLINE
+    newlines, opening = text == NEWLINE, text == OPEN
     lines = np.count_nonzero(newlines) + 1
-    if lines > limits.events_max or text[0] != OPEN or text[-1] != CLOSE:
+    if lines > limits.events_max or not opening[0] or text[-1] != CLOSE:
         return 0
-    dividing = np.flatnonzero(newlines)
-    if (text[dividing - 1] != CLOSE).any() or (text[dividing + 1] != OPEN).any():
+    between = text[:-2] == CLOSE
+    between &= opening[2:]
+    if (newlines[1:-1] > between).any():
         return 0
-    opened = np.count_nonzero(text == OPEN) + np.count_nonzero(text == OPEN_LIST)
-    if opened - lines >= limits.depth_max or _has_long_numbers(text):
+    opening |= text == OPEN_LIST
+    if np.count_nonzero(opening) - lines >= limits.depth_max or _has_long_numbers(text):
         return 0
     try:
         found = len(OBJECTS.decode_lines(block))

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-import orjson
 
 from eventstore.formats.checks import is_deeper
 
@@ -45,8 +44,8 @@ class Record(msgspec.Struct, gc=False, rename="camel"):
     severity_text: str | None = None
     body: AnyValue | None = None
     attributes: list[KeyValue] | None = None
-    dropped_attributes_count: int | None = None
-    flags: int | None = None
+    dropped_attributes_count: int | str | None = None
+    flags: int | str | None = None
     trace_id: str | None = None
     span_id: str | None = None
     event_name: str | None = None
@@ -90,7 +89,7 @@ def runs(body: bytes, depth_max: int) -> Iterator[tuple[bytes, list[bytes]]]:
     """
     for logs in REQUEST.decode(body).resource_logs or ():
         for scope in logs.scope_logs or ():
-            context = orjson.dumps(_context(logs, scope))
+            context = msgspec.json.encode(_context(logs, scope))
             CONTEXT.decode(context)
             if is_deeper(context, depth_max):
                 raise RecursionError("a resource or scope is nested too deep")
@@ -108,11 +107,9 @@ def unreadable(record: bytes, depth_max: int) -> str:
 
 def _context(logs: _ResourceLogs, scope: _ScopeLogs) -> dict[str, Any]:
     return {
-        "resource": orjson.Fragment(bytes(logs.resource)),
+        "resource": logs.resource,
         "schemaUrl": logs.schema_url,
-        "scopeLogs": [
-            {"scope": orjson.Fragment(bytes(scope.scope)), "schemaUrl": scope.schema_url}
-        ],
+        "scopeLogs": [{"scope": scope.scope, "schemaUrl": scope.schema_url}],
     }
 
 

@@ -8,7 +8,7 @@ digest of the request and the record's place in it recognise that.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 import orjson
@@ -31,6 +31,8 @@ PROTOBUF = "application/x-protobuf"
 # How a context begins: its encoding, the request's digest, its first record's place, their count.
 PREFIX = struct.Struct("<c16sII")
 AS_PROTOBUF, AS_JSON = b"p", b"j"
+# A record in a resource and a scope of its own needs seven: with their names, and their schemas'.
+FIELDS_A_RECORD_MAX = 8
 RESOURCE_LOGS, SCOPE_LOGS, LOG_RECORDS = 1, 2, 2  # numbers of the fields that lead to a record
 # https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
 INVALID_ARGUMENT, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE, UNAUTHENTICATED = 3, 8, 13, 14, 16
@@ -99,12 +101,13 @@ def _within(runs: Iterable[Scope], limits: Limits) -> list[Scope]:
 
 def _from_protobuf(body: bytes, limits: Limits) -> tuple[list[Scope], dict[int, str]]:
     try:
-        ExportLogsServiceRequest.FromString(body)
-        sound = True
-    except DecodeError:
-        sound = False  # because of single records, or as a whole: that is found out below
-    try:
-        runs = _within(_runs(body), limits)
+        # Before it is parsed: each of half a million empty records takes far more than its bytes.
+        runs = _within(_runs(body, limits), limits)
+        try:
+            ExportLogsServiceRequest.FromString(body)
+            sound = True
+        except DecodeError:
+            sound = False  # because of single records, or as a whole: that is found out below
         refused = {} if sound else _unreadable([one for _, some in runs for one in some])
         if not sound:
             _check_contexts(runs)
@@ -115,20 +118,39 @@ def _from_protobuf(body: bytes, limits: Limits) -> tuple[list[Scope], dict[int, 
     return runs, refused
 
 
-def _runs(body: bytes) -> Iterator[Scope]:
-    for resource_logs in protobuf_wire.fields(body):
+def _runs(body: bytes, limits: Limits) -> Iterator[Scope]:
+    fields = _counted(FIELDS_A_RECORD_MAX * limits.events_max)
+    for resource_logs in fields(body):
         if resource_logs.number != RESOURCE_LOGS or resource_logs.content is None:
             continue
-        resource, scopes = _apart(resource_logs.content, SCOPE_LOGS)
+        resource, scopes = _apart(fields(resource_logs.content), SCOPE_LOGS)
         for scope_logs in scopes:
-            scope, records = _apart(scope_logs, LOG_RECORDS)
+            scope, records = _apart(fields(scope_logs), LOG_RECORDS)
             yield resource + protobuf_wire.bytes_field(SCOPE_LOGS, scope), records
 
 
-def _apart(message: bytes, number: int) -> tuple[bytes, list[bytes]]:
+def _counted(fields_max: int) -> Callable[[bytes], Iterator[protobuf_wire.Field]]:
+    """What reads the fields of messages, so many of all together: two bytes can be a field."""
+    left = iter(range(fields_max))
+
+    def fields(message: bytes) -> Iterator[protobuf_wire.Field]:
+        for field in protobuf_wire.fields(message):
+            if next(left, None) is None:
+                raise Refused(
+                    413,
+                    "too_many_fields",
+                    f"more than {fields_max} fields outside of log records",
+                    "send them in several requests",
+                )
+            yield field
+
+    return fields
+
+
+def _apart(fields: Iterable[protobuf_wire.Field], number: int) -> tuple[bytes, list[bytes]]:
     """A message without its fields of this number, and what those hold."""
     rest, found = [], []
-    for field in protobuf_wire.fields(message):
+    for field in fields:
         if field.number == number and field.content is not None:
             found.append(field.content)
         else:

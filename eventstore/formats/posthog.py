@@ -7,12 +7,12 @@ import zlib
 from base64 import b64decode
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qs
 
 import msgspec
 import orjson
 
 from eventstore.errors import Refused
+from eventstore.formats import form
 from eventstore.formats.enveloped import Envelope, Other, bare, opened, parsed, text_at, value
 from eventstore.formats.format import (
     JSON,
@@ -30,8 +30,15 @@ from eventstore.formats.format import (
 from eventstore.formats.json_fields import decoded
 
 ANALYTICS = "/i/v1/analytics/events"  # answers for each event; no answer for one: it was taken
-PATHS = ("/batch/", "/batch", "/capture/", "/e/", "/i/v0/e/", "/i/v0/ai/batch/", ANALYTICS)
+WITH_OR_WITHOUT_SLASH = ("/batch", "/capture", "/e", "/i/v0/e")
+PATHS = (
+    *WITH_OR_WITHOUT_SLASH,
+    *(f"{path}/" for path in WITH_OR_WITHOUT_SLASH),
+    "/i/v0/ai/batch/",
+    ANALYTICS,
+)
 OURS = ("api_key", "token", "sent_at", "sentAt")
+FIELDS_MAX = 8
 UNPACKED_BYTES_MAX = 16 << 20  # while looking for the key
 GZIP = 16 + zlib.MAX_WBITS
 GZIP_MAGIC = b"\x1f\x8b"
@@ -68,7 +75,7 @@ def _unwrapped(sent: Sent, bytes_max: int) -> bytes:
     if not body.startswith(b"data="):
         return body
     try:
-        return b64decode(parse_qs(body.decode("ascii"), max_num_fields=8)["data"][0], validate=True)
+        return b64decode(form.few(body, FIELDS_MAX)["data"], validate=True)
     except (ValueError, KeyError) as error:
         raise Refused(400, "not_base64", f"data is no base64: {error}", "send JSON") from None
 
@@ -88,6 +95,8 @@ def _gunzip(body: bytes, bytes_max: int) -> bytes:
         )
     if not unpacking.eof:
         raise Refused(400, "bad_gzip", "the gzip body is cut short", "send the whole body")
+    if unpacking.unused_data:
+        raise Refused(400, "bad_gzip", "the gzip body goes on after its end", "send one stream")
     return text
 
 

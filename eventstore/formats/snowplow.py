@@ -4,14 +4,15 @@ Its trackers never send again after 400, 401, 403, 410 or 422, and for ever afte
 what can't be taken at all is 422. They know their visitors by a cookie of the collector's.
 """
 
+import re
 from base64 import b64decode
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID, uuid5
 
 import msgspec
 import orjson
+from msgspec import structs
 
 from eventstore.errors import Refused
 from eventstore.formats.enveloped import opened, said_of
@@ -35,6 +36,11 @@ POST_PATH, GET_PATH = "/com.snowplowanalytics.snowplow/tp2", "/i"
 SCHEMA = "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-"
 PIXEL = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 COOKIE, COOKIE_S = "sp", 365 * 86400
+# Whatever else the domain's cookies are: http.cookies gives all of them up at one that is no token.
+KNOWN = re.compile(
+    rf'(?:^|;)[ \t]*{COOKIE}="?([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})\b',
+    re.IGNORECASE,
+)
 ANONYMOUS = "SP-Anonymous"
 VISITORS = UUID("6f2c1f0e-3d0b-5c8e-9a53-7b0f1f4e2d10")  # ours: what visitors' ids are made in
 PARAMETERS_MAX = 200
@@ -52,11 +58,16 @@ NAMES = {
 
 def read(sent: Sent, limits: Limits) -> Events:
     """The elements of `data`; by GET the query string itself."""
+    events = _events(sent, limits)
+    return structs.replace(events, anonymous=True) if ANONYMOUS in sent.headers else events
+
+
+def _events(sent: Sent, limits: Limits) -> Events:
     if sent.method == "GET":
         parameters = _parameters(sent.query)
         if not parameters.get("e"):
             raise Refused(400, "no_event", "the query string names no event", "send e=pv&…")
-        context = orjson.dumps({"query": True, **_visitor(sent, parameters)})
+        context = msgspec.json.encode({"query": True, **_visitor(sent, parameters)})
         query = sent.query.encode("utf-8", "surrogateescape")
         return Events(query, 1, contexts=((1, context),), sent_at_ms=_ms(parameters.get("stm")))
     envelope = opened(sent.body, "data", limits)
@@ -79,12 +90,9 @@ def _visitor(sent: Sent, first: dict[str, Any]) -> dict[str, str]:
     makes the same; none where the tracker wants none."""
     if ANONYMOUS in sent.headers:
         return {}
-    try:
-        known = SimpleCookie(sent.headers.get("Cookie", "")).get(COOKIE)
-        if known:
-            return {"nuid": str(UUID(known.value))}
-    except (CookieError, ValueError):
-        pass  # not one that we have given
+    known = KNOWN.search(sent.headers.get("Cookie", ""))
+    if known:
+        return {"nuid": known[1].lower()}
     event_id = first.get("eid")
     return {"nuid": str(uuid5(VISITORS, event_id))} if event_id and type(event_id) is str else {}
 

@@ -7,10 +7,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from eventstore.formats import checks
 from eventstore.formats.enveloped import check_count
 from eventstore.formats.format import Events, Fields, Format, Limits, Reader, Run, Sent
 from eventstore.formats.json_body import block_of
+from eventstore.formats.texts import texts_by_name
 
+PIECE_BYTES = 64 << 10  # of a body, before its messages are counted: many are refused early
 BETWEEN = b"\r\n\0"  # what may stand between frames
 COUNT = re.compile(rb"([1-9][0-9]{0,8}) ")
 
@@ -37,7 +40,7 @@ class Framing:
         """The messages that these bytes complete."""
         text = self._waiting + data
         messages: list[Message] = []
-        at = self._after_skipped(text)
+        at = self._after_skipped(text, 0)
         while at < len(text):
             if text[at] in BETWEEN:
                 at += 1
@@ -47,7 +50,7 @@ class Framing:
             if message is None:
                 break
             messages.append(message)
-            at = after + self._after_skipped(text[after:])
+            at = self._after_skipped(text, after)
         self._waiting = text[at:]
         return messages
 
@@ -59,15 +62,15 @@ class Framing:
         cut = COUNT.match(rest)
         return [Message(rest, "cut_short: the stream ended in this message" if cut else "")]
 
-    def _after_skipped(self, text: bytes) -> int:
-        """How many of these bytes belong to what is passed over."""
+    def _after_skipped(self, text: bytes, at: int) -> int:
+        """Where what is passed over ends."""
         if self._skip_line:
-            end = text.find(b"\n")
+            end = text.find(b"\n", at)
             self._skip_line = end < 0
             return len(text) if end < 0 else end + 1
-        size = min(self._skip_bytes, len(text))
+        size = min(self._skip_bytes, len(text) - at)
         self._skip_bytes -= size
-        return size
+        return at + size
 
     def _counted(self, text: bytes, counted: re.Match[bytes]) -> tuple[Message | None, int]:
         start, size = counted.end(), int(counted[1])
@@ -105,7 +108,11 @@ def events_of(messages: list[Message]) -> Events:
 def read(sent: Sent, limits: Limits) -> Events:
     """A body as a stream that ends with it."""
     framing = Framing(limits.bytes_max)
-    messages = framing.feed(sent.body) + framing.finish()
+    messages: list[Message] = []
+    for start in range(0, len(sent.body), PIECE_BYTES):
+        messages += framing.feed(sent.body[start : start + PIECE_BYTES])
+        checks.check_count(len(messages), limits)
+    messages += framing.finish()
     check_count(messages, limits)
     return events_of(messages)
 
@@ -116,8 +123,9 @@ FORMAT = Format(read, stored_as="syslog")
 HEADER = re.compile(
     rb"<([0-9]{1,3})>1 (\S{1,40}) (\S{1,255}) (\S{1,48}) (\S{1,128}) (\S{1,32}) (.*)", re.DOTALL
 )
-ELEMENT = re.compile(rb'\[([^ =\]"]{1,32})((?: [^ =\]"]{1,32}="(?:[^"\\\]]|\\.)*")*)\]', re.DOTALL)
-PARAMETER = re.compile(rb' ([^ =\]"]{1,32})="((?:[^"\\\]]|\\.)*)"', re.DOTALL)
+PAIR = rb' ([^ =\]"]{1,32}+)="((?:[^"\\\]]++|\\.)*+)"'
+PARAMETER = re.compile(PAIR, re.DOTALL)
+ELEMENT = re.compile(rb'\[([^ =\]"]{1,32})((?:' + PAIR + rb")*+)\]", re.DOTALL)
 ESCAPED = re.compile(rb'\\(["\\\]])')
 NIL = b"-"
 PRIORITY_MAX = 191
@@ -154,14 +162,15 @@ def value(event: bytes, _context: bytes) -> dict[str, Any]:
     }
 
 
-def _structured_data(rest: bytes) -> tuple[dict[str, dict[str, str]], bytes]:
-    """Each element's parameters, and what comes after them."""
+def _structured_data(rest: bytes) -> tuple[dict[str, dict[str, Any]], bytes]:
+    """Each element's parameters, name → text, or a list of texts where a name is there several
+    times; and what comes after them."""
     found, at = {}, 0
     while element := ELEMENT.match(rest, at):
-        found[_text(element[1])] = {
-            _text(name): _text(ESCAPED.sub(rb"\1", text))
-            for name, text in PARAMETER.findall(element[2])
-        }
+        parameters: dict[str, list[str]] = {}
+        for name, text in PARAMETER.findall(element[2]):
+            parameters.setdefault(_text(name), []).append(_text(ESCAPED.sub(rb"\1", text)))
+        found[_text(element[1])] = texts_by_name(parameters)
         at = element.end()
     return found, rest[at:].removeprefix(NIL if at == 0 else b"").removeprefix(b" ")
 

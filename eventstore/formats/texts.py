@@ -11,6 +11,11 @@ from eventstore.formats.format import Fields
 NUMBER = re.compile(r"[0-9]{9,15}(?:\.[0-9]{1,9})?")
 
 
+def texts_by_name(found: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Name → text, or a list of texts where a name is there several times."""
+    return {name: texts[0] if len(texts) == 1 else texts for name, texts in found.items()}
+
+
 def fields_of(values: Mapping[str, Any], names: Mapping[str, str]) -> Fields:
     """By the endpoint's own names."""
     found = Fields(*(values.get(name) for name in {**FIELDS, **names}.values()))

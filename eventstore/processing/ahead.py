@@ -16,6 +16,7 @@ from eventstore.ports import Enriched, Lease
 from eventstore.processing.enrich import Rules, Unpacked, enrich, enrich_together, unpacked
 
 BYTES_ENOUGH = 1 << 20  # of events, unpacked; the last pack may exceed it
+PACKS_ENOUGH = 32  # their parts share a table: each value has a place in it for each pack
 
 
 class Ahead:
@@ -40,7 +41,7 @@ class Ahead:
         found: dict[UUID, Enriched | None] = {}
         size = 0
         for lease in leases:
-            if size >= BYTES_ENOUGH:
+            if size >= BYTES_ENOUGH or len(given) >= PACKS_ENOUGH:
                 break
             found[lease.pack_id] = None
             if lease.attempts == 1:

@@ -5,16 +5,16 @@ its codes. Packs are enriched together, for most of what that costs is the same 
 for many; of what was found out each gets what it would have got alone, to the byte.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, pairwise
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from eventstore.columnar import Coded, Codes, Int64s, Texts, appearing, coded, encoded
+from eventstore.columnar import Appearing, Coded, Codes, Int64s, Texts, appearing, coded, encoded
 from eventstore.event import TEXT_CHARS_MAX
 from eventstore.formats import Fields, Read
 from eventstore.packing import Pack, Share
@@ -48,9 +48,8 @@ class StatedOrDerived:
     stated: Coded
     derived: Hashes
 
-    def between(self, start: int, end: int) -> Coded | Hashes:
-        """Of one pack's events."""
-        stated = self.stated.between(start, end)
+    def stated_or_derived(self, stated: Coded, start: int, end: int) -> Coded | Hashes:
+        """Of one pack's events; stated: what they state."""
         if "" not in stated.values:
             return stated
         derived = Hashes(self.derived.numbers[start:end])
@@ -178,27 +177,46 @@ class Columns:
         """Adds what an enrichment has found out."""
         self.added[name] = column
 
-    def between(self, start: int, end: int) -> dict[str, Column]:
-        """What was found out about one pack's events, whatever stands beside them."""
-        shared: dict[int, tuple[list[int], Codes]] = {}  # columns share the codes of their source
-        found: dict[str, Column] = {}
-        for name, column in self.added.items():
-            if isinstance(column, Coded):
-                key = id(column.codes)
-                if key not in shared:
-                    shared[key] = appearing(column.codes[start:end], len(column.values))
-                places, codes = shared[key]
-                found[name] = Coded([column.values[place] for place in places], codes)
-            elif isinstance(column, Hashes):
-                found[name] = Hashes(column.numbers[start:end])
-            elif isinstance(column, StatedOrDerived):
-                found[name] = column.between(start, end)
-            else:
-                found[name] = column[start:end]
-        return found
+    def parts(self, starts: Sequence[int]) -> list[dict[str, Column]]:
+        """What was found out about each pack's events, whatever stands beside them. starts: of the
+        packs, and the end of the last one."""
+        # Columns that come from one source share their codes.
+        coded_ones = filter(None, map(_coded, self.added.values()))
+        sources = {id(one.codes): one for one in coded_ones}
+        lengths = [end - start for start, end in pairwise(starts)]
+        sections = appearing(
+            np.concatenate([one.codes for one in sources.values()]),
+            lengths * len(sources),
+            [len(one.values) for one in sources.values() for _ in lengths],
+        )
+        return [
+            {name: _part(one, start, end, appear) for name, one in self.added.items()}
+            for pack, (start, end) in enumerate(pairwise(starts))
+            for appear in [dict(zip(sources, sections[pack :: len(lengths)], strict=True))]
+        ]
 
 
 def _bounded(column: Coded) -> Coded:
     if max(map(len, column.values), default=0) <= TEXT_CHARS_MAX:
         return column
     return column.merged([one[:TEXT_CHARS_MAX] for one in column.values])
+
+
+def _coded(column: Column | StatedOrDerived) -> Coded | None:
+    if isinstance(column, StatedOrDerived):
+        return column.stated
+    return column if isinstance(column, Coded) else None
+
+
+def _part(
+    column: Column | StatedOrDerived, start: int, end: int, appear: Mapping[int, Appearing]
+) -> Column:
+    """appear: by the id of the codes that a column has."""
+    if isinstance(column, Coded):
+        return column.among(*appear[id(column.codes)])
+    if isinstance(column, StatedOrDerived):
+        stated = column.stated.among(*appear[id(column.stated.codes)])
+        return column.stated_or_derived(stated, start, end)
+    if isinstance(column, Hashes):
+        return Hashes(column.numbers[start:end])
+    return column[start:end]

@@ -104,8 +104,8 @@ def enrich_together(given: Sequence[Unpacked], rules: Rules) -> list[Enriched]:
     keys, spans = keys_of(read.pieces("client_id"), source), spans_of(stated)
     deaths = sorted(columns.dead.items())
     found = []
-    for one, (start, end) in zip(given, pairwise(starts), strict=True):
-        added = columns.between(start, end)
+    parts = columns.parts(starts)
+    for one, added, (start, end) in zip(given, parts, pairwise(starts), strict=True):
         names = cast(Coded, added["name"])
         found.append(
             Enriched(

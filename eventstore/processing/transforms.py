@@ -84,7 +84,9 @@ def line_of(
         return AS_SENT
     if len(line) > LINE_BYTES_MAX:
         raise Unusable(f"{len(line)} bytes: at most {LINE_BYTES_MAX}")
-    return shortened(line, sent)
+    kept = shortened(line, sent)
+    # orjson's own result keeps the buffer that it grew in, up to 32 times its bytes.
+    return bytes(memoryview(kept)) if kept is line else kept
 
 
 def _applied(one: Transform, found: object, enriched: Event | None) -> object:

@@ -25,7 +25,8 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     if found is None:
         raise NotFound(
             f"nothing is known of {given.id}: compare it with the receipt; `events ledger` tells"
-            " whether something was lost"
+            " whether something was lost, and ev_spool_bytes of a collector whether it still waits"
+            " in a spool"
         )
     if given.json:
         print_json(found.to_json())

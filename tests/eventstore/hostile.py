@@ -20,6 +20,10 @@ REQUESTS: dict[str, tuple[bytes, int | None]] = {
     "no length": (HEAD + b"\r\n", 400),
     "an unknown transfer coding": (HEAD + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400),
     "chunked twice": (HEAD + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400),
+    "chunks of what is compressed": (
+        HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        415,
+    ),
     "chunked, then identity": (
         HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
         400,

@@ -67,9 +67,28 @@ def test_what_is_cut_short_damaged_or_goes_on_is_refused(
     code = f"bad_{coding.removeprefix('x-')}"
     for length in (0, 1, 5, len(whole) // 2, len(whole) - 1):
         assert refused(coding, whole[:length]) == (400, code), length
-    for rest in (b"x", whole, b"\0" * 100):
+    for rest in (b"x", b"\0" * 100, whole[:-1]):
         assert refused(coding, whole + rest) == (400, code)
     assert refused(coding, EVENT) == (400, code)
+
+
+@pytest.mark.parametrize(("coding", "encode"), ENCODERS)
+def test_a_body_of_several_streams_is_all_of_them(coding: str, encode: Callable[[bytes], bytes]):
+    """As RFC 1952 and RFC 8878 have it, and as buffers make it that are compressed piece by piece.
+    What zlib and deflate call a stream ends with it."""
+    pieces = [b'{"id":"1"}\n', b"", b'{"id":"2"}\n']
+    several = b"".join(map(encode, pieces))
+    if coding == "deflate":
+        assert refused(coding, several) == (400, "bad_deflate")
+        return
+    whole = b"".join(pieces)
+    assert codings.undone(coding, several, len(whole)) == whole
+    assert refused(coding, several, len(whole) - 1) == (413, "too_large")
+    assert refused(coding, several + encode(bytes(200 << 20))) == (413, "too_large")
+    many = [encode(b"x")] * codings.STREAMS_MAX
+    assert codings.undone(coding, b"".join(many), BODY_BYTES_MAX) == b"x" * codings.STREAMS_MAX
+    code = f"bad_{coding.removeprefix('x-')}"
+    assert refused(coding, b"".join([*many, many[0]])) == (400, code)
 
 
 @pytest.mark.parametrize(("coding", "encode"), ENCODERS)

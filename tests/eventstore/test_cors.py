@@ -40,7 +40,11 @@ def allowed(answer: Answer) -> dict[str, str]:
     }
 
 
-ECHO = {"allow-origin": SHOP, "allow-credentials": "true", "expose-headers": "Retry-After"}
+ECHO = {
+    "allow-origin": SHOP,
+    "allow-credentials": "true",
+    "expose-headers": "Retry-After, X-Event-Receipt",
+}
 
 
 @pytest.mark.parametrize("name", ALL_FORMATS)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from eventstore.formats import CONTENT_TYPES, FORMATS
+from eventstore.formats import CONTENT_TYPES, FORMATS, READERS
 from eventstore.query.read import open_reader
 
 ROOT = Path(__file__).parent.parent.parent
@@ -80,3 +80,9 @@ def test_every_content_type_and_code_is_on_the_page():
     codes = set(re.findall(r"Refused\(\s*\d{3},\s*\"(\w+)\"", sources))
     assert len(codes) > 15
     assert {code for code in codes if f"`{code}`" not in PAGE} == set()
+
+
+def test_what_is_stored_of_every_format_is_said():
+    page = (ROOT / "docs" / "wire-format.md").read_text()
+    table = page.partition("| stored as |")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(READERS)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crawlerdetect import CrawlerDetect
 from hypothesis import given
 from hypothesis import strategies as st
 from mmdb_writer import MMDBWriter
@@ -20,6 +21,7 @@ from eventstore.ports import DeadLetter, Enriched
 from eventstore.processing import sidecar
 from eventstore.processing.enrich import Rules, enrich
 from eventstore.processing.enrichments import ENRICHMENTS
+from eventstore.processing.enrichments.bots import _rules, bot
 from eventstore.processing.enrichments.campaign import NAMES, parsed
 from eventstore.processing.enrichments.referrer import came_from
 from eventstore.processing.enrichments.url import host_and_path
@@ -77,6 +79,38 @@ def test_bots():
     assert of_one({}, "bots", agent="curl/8.5.0")["bot"] == "curl"
     assert of_one({}, "bots")["bot"] == ""
     assert of_one({}, "bots", agent="")["bot"] == ""
+
+
+AGENTS = [
+    *("Mozilla/5.0 ", "(compatible; ", "Linux; ", "Android 14; ", "cubot", "; M bot", "KHTML, "),
+    *(
+        "Googlebot/2.1",
+        "BINGBOT",
+        "my-spider_2",
+        "xx-crawl-bot-",
+        "Yandex",
+        "YandexSearch",
+        "java/",
+    ),
+    *("Java/17", "outbrain", "Ruby/3", "Fetch/1", "Sitemap Generator", "Y!J-ABC", "curl", "b0t"),
+    *("DebugBear", "^", "@", "é", "\u017f", " ", "/", ";", "x", "-", "http:", "//", "9", "."),
+]
+
+
+@given(st.lists(st.sampled_from(AGENTS) | st.text(max_size=5), max_size=12).map("".join))
+def test_bots_are_those_of_the_project(agent: str):
+    theirs = CrawlerDetect()
+    known = theirs.is_crawler(agent[:400].encode("ascii", "replace").decode())
+    assert bot(agent) == (theirs.get_matches() if known else "")
+
+
+def test_every_rule_of_the_project_knows_what_it_says():
+    rules = _rules()
+    assert len(rules.plain) > 1000
+    for _, text in rules.plain:
+        theirs = CrawlerDetect()
+        theirs.is_crawler(text)
+        assert bot(text) == (theirs.get_matches() or "")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from eventstore.event import EventId, new_pack_id, window_start_s
+from eventstore.event import EventId, new_pack_id, parse_id, window_start_s
 
 NOW_MS = 1795530600_000
 
@@ -22,8 +22,12 @@ def test_event_ids_are_read_back():
     event_id = EventId(new_pack_id(), 7)
     assert EventId.parse(str(event_id)) == event_id
     for wrong in ("", "x:1", f"{event_id.pack}", f"{event_id.pack}:-1", f"{event_id.pack}:x"):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="expected <uuid>:<index>"):
             EventId.parse(wrong)
+    assert parse_id(f"{event_id.pack}") == (event_id.pack, None)
+    for wrong in ("", "x", "x:1", f"{event_id.pack}:0-3", f"{event_id.pack}:{'9' * 5000}"):
+        with pytest.raises(ValueError, match="expected"):
+            parse_id(wrong)
 
 
 def test_windows():

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventstore.backends.embedded import key_index
-from eventstore.backends.embedded.key_index import SCHEMA, KeyIndex, Probe, Segment
+from eventstore.backends.embedded.key_filter import Probe, Segment
+from eventstore.backends.embedded.key_index import SCHEMA, KeyIndex
 from eventstore.backends.sorted_keys import SortedKeys
 
 Claims = list[list[tuple[int, int]]]

@@ -1,5 +1,6 @@
 """The pack: what goes in comes out, byte for byte; what is damaged is noticed."""
 
+import random
 import zlib
 from pathlib import Path
 
@@ -65,6 +66,19 @@ def test_what_was_packed_before_changes_nothing():
             )
             assert found.block == body
             one_pack()
+
+
+@pytest.mark.parametrize("size", [packing.LARGE_BYTES - 500, packing.LARGE_BYTES, 1 << 20])
+def test_a_pack_of_any_size_is_what_was_put_in_and_the_same_each_time(size: int):
+    chance = random.Random(size)
+    body = b"\n".join(b'{"id":"%d"}' % chance.getrandbits(96) for _ in range(size // 40))
+    body += b"\n" + b'{"a":"%s"}' % (b"x" * (size - len(body) - 9))
+    assert len(body) == size
+    pack_id, shares = new_pack_id(), [packing.Share(size // 40 + 1, 1)]
+    packed = packing.pack(pack_id, TAGS, shares, [body], None)
+    assert packing.unpack(packed).block == body
+    one_pack()
+    assert packing.pack(pack_id, TAGS, shares, [body], None) == packed
 
 
 def test_every_damaged_byte_and_every_cut_is_noticed():

@@ -11,6 +11,7 @@ import pytest
 
 from eventstore.backends.embedded.queue import EmbeddedQueue
 from eventstore.collector.spool import Spool
+from tests.eventstore.exchange import send
 from tests.eventstore.senders import LARGE, Sender, take
 
 NewNode = Callable[..., Any]
@@ -53,7 +54,12 @@ def test_events_are_taken_and_the_outage_can_be_seen_and_passes(node: Any, post:
     assert gauge(generation, "ev_queue_available") == 1
     with unavailable(node):
         assert post(node.port("collector"), b'{"id":"a"}')[0] == 200
-        assert post(node.port("collector"), b'{"id":"b"}')[0] == 200
+        status, receipt = post(node.port("collector"), b'{"id":"b"}')
+        assert status == 200
+        # The queue can't know it yet: nobody may be told that it was lost.
+        answer = send(node.port("collector"), f"/receipt/{receipt['pack']}", method="GET")
+        assert (answer.status, answer.code) == (503, "store_unavailable")
+        assert answer.headers["retry-after"] == "1"
         status, text = generation.ask("/readyz")
         assert (status, text.splitlines()[0]) == (200, "ready")
         assert "events go into the spool" in text
@@ -63,6 +69,8 @@ def test_events_are_taken_and_the_outage_can_be_seen_and_passes(node: Any, post:
     until(lambda: spooled_bytes(node) == 0)
     until(lambda: generation.ask("/readyz") == (200, "ready\n"))
     assert gauge(generation, "ev_unspooled_packs_total") == 2
+    answer = send(node.port("collector"), f"/receipt/{receipt['pack']}", method="GET")
+    assert (answer.status, answer.json["state"]) == (200, "queued")
     queue = queue_of(node)
     assert take(queue) == ["a", "b"]
     queue.close()

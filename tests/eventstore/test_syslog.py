@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -77,7 +78,7 @@ def test_what_is_too_long_or_cut_is_kept_as_unusable():
 
 
 def test_a_message_is_read_as_rfc_5424_has_it():
-    body = HEAD + b'PAID [a@1 k="\\"x\\]"][b@1] \xef\xbb\xbfp\xc3\xa4id\nnow'
+    body = HEAD + b'PAID [a@1 k="\\"x\\]" ip="::1" ip="::2"][b@1] \xef\xbb\xbfp\xc3\xa4id\nnow'
     nothing = b"<0>1 - - - - - -"
     block = [body, nothing, b"<13>Nov 25 18:00:00 host app: hello", b"<999>1 - - - - - -", b"\xff"]
     run = Run(b"".join(block), len(block), [len(one) for one in block], b"", {})
@@ -96,10 +97,21 @@ def test_a_message_is_read_as_rfc_5424_has_it():
         "app_name": "app",
         "proc_id": "4711",
         "msg_id": "PAID",
-        "structured_data": {"a@1": {"k": '"x]'}, "b@1": {}},
+        "structured_data": {"a@1": {"k": '"x]', "ip": ["::1", "::2"]}, "b@1": {}},
         "message": "päid\nnow",
     }
     assert reader.value(nothing, b"")["message"] == ""
+
+
+def test_a_body_of_too_many_messages_is_not_divided_to_its_end():
+    body = b"a\n" * (1 << 19)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused, match="too_many_events"):
+            read(Sent("POST", "", "", {}, body, 0), Limits(64, 10_000, 1 << 20))
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_body_is_bounded_like_a_stream():

@@ -1,6 +1,7 @@
 """Transforms: what they may return, and what they can't do to a pack, whatever they do."""
 
 import json
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import pytest
 from eventstore import engines, packing
 from eventstore.errors import SettingsError
 from eventstore.event import EventId, new_pack_id
+from eventstore.formats import json_fields
 from eventstore.ports import Enriched, Packed
 from eventstore.processing import view
 from eventstore.processing.enrich import Rules, enrich
 from eventstore.processing.processor import Processor
 from eventstore.processing.transformer import Transformer
+from eventstore.processing.transforms import Transform, line_of
 from eventstore.query.read import open_reader
 from eventstore.settings import Settings
 
@@ -287,3 +290,19 @@ def state_of(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return "Z"
+
+
+def test_what_is_made_takes_no_more_than_its_bytes():
+    """A pack's lines are counted by these, and may be 64 MiB."""
+
+    def made() -> bytes:
+        value = {"numbers": list(range(20_000))}
+        transform = Transform(lambda _event: value, takes_enriched=False)
+        return line_of([transform], {"a": 1}, b'{"a":1}', b"", json_fields.value, enriched=None)
+
+    made()  # what is made once is made
+    tracemalloc.start()
+    line = made()
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(line) < held < len(line) + 2000

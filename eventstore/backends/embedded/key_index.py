@@ -10,16 +10,14 @@ suspects; a suspect is looked up.
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice, pairwise
 
 import numpy as np
-import numpy.typing as npt
 
+from eventstore.backends.embedded.key_filter import Probe, Segment
 from eventstore.backends.sorted_keys import Bools, Int64s, copies, held, in_order
 
-Words = npt.NDArray[np.uint64]
 Row = tuple[int, int, int, int | None, bytes]  # of key_runs
 
 SCHEMA = (
@@ -31,12 +29,10 @@ SCHEMA = (
     " keys INTEGER NOT NULL, PRIMARY KEY (span, segment)) WITHOUT ROWID",
 )
 SEGMENT_KEYS = 240_000  # 4 MiB are held while one is closed; with one put more, a filter of 2^18
-CHUNK_KEYS = 1 << 13  # 128 KiB: what it costs to look one suspect up
-KEYS_A_WORD = 4  # 16 bits a key: one in a thousand is suspected wrongly
-WORDS_MIN = 1 << 6
+CHUNK_KEYS = 1000  # a page of the file: what it costs to look one suspect up
+CHUNKS_AT_ONCE = 8  # for a filter
 CACHE_BYTES_MAX = 16 << 20
 FEW = 64  # so many keys of a span that isn't hot are looked up, and nothing is kept for them
-MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads all bits upwards
 
 RUNS_SINCE = "SELECT id, span, segment, first, keys FROM key_runs WHERE id > ? ORDER BY id"
 RUNS_OF = "SELECT id, span, segment, first, keys FROM key_runs WHERE span = ? ORDER BY id"
@@ -55,91 +51,6 @@ COUNT_KEYS = (
     "INSERT INTO key_segments VALUES (?, ?, ?) ON CONFLICT (span, segment)"
     " DO UPDATE SET keys = excluded.keys"
 )
-
-
-class Probe:
-    """First halves of keys as a filter wants them: two words each, three bits in either."""
-
-    def __init__(self, halves: Int64s) -> None:
-        first = halves.view(np.uint64)
-        second = first * MIX
-        self._places = (first >> np.uint64(20), second >> np.uint64(20))
-        self._bits = (_three_bits(first), _three_bits(second >> np.uint64(2)))
-
-    def among(self, words: Words) -> Bools:
-        """Which of the keys may be in the filter."""
-        last = np.uint64(len(words) - 1)
-        (place, second_place), (bits, second_bits) = self._places, self._bits
-        found: Bools = (words[place & last] & bits) == bits
-        maybe = np.flatnonzero(found)  # few: the second word is looked at for these only
-        bits = second_bits[maybe]
-        found[maybe] = (words[second_place[maybe] & last] & bits) == bits
-        return found
-
-    def add_to(self, words: Words) -> None:
-        last = np.uint64(len(words) - 1)
-        for place, bits in zip(self._places, self._bits, strict=True):
-            np.bitwise_or.at(words, place & last, bits)
-
-
-def _three_bits(halves: Words) -> Words:
-    one, mask = np.uint64(1), np.uint64(63)
-    bits: Words = one << (halves & mask)
-    for shift in (6, 12):
-        bits |= one << (halves >> np.uint64(shift) & mask)
-    return bits
-
-
-def _no_words() -> Words:
-    return np.zeros(WORDS_MIN, dtype=np.uint64)
-
-
-@dataclass
-class Segment:
-    """words: the filter; None: too large to keep, every key is a suspect. runs: row id → sorted
-    first halves of its keys, while the segment is open. whole: it is closed, and the filter had all
-    of its keys by then."""
-
-    words: Words | None = field(default_factory=_no_words)
-    count: int = 0
-    runs: dict[int, Int64s] = field(default_factory=dict)
-    closed: bool = False
-    whole: bool = False
-
-    def add_run(self, row_id: int, halves: Int64s) -> None:
-        self.runs[row_id] = halves
-        self._grow_for(len(halves))
-        self.add(halves)
-
-    def close(self, keys: int) -> None:
-        """Chunks replace the runs, of which this process may not have seen all."""
-        self.closed, self.runs, self.whole = True, {}, self.count == keys
-        if not self.whole:
-            self.count, self.words = 0, _no_words()
-            self._grow_for(keys)
-        # Half as large it has, at each place, what were two.
-        while self.words is not None and keys <= KEYS_A_WORD * (half := len(self.words) // 2):
-            self.words = self.words[:half] | self.words[half:]
-
-    def add(self, halves: Int64s) -> None:
-        self.count += len(halves)
-        if self.words is not None:
-            Probe(halves).add_to(self.words)
-
-    def _grow_for(self, more: int) -> None:
-        if self.words is None or self.count + more <= KEYS_A_WORD * len(self.words):
-            return
-        size = len(self.words)
-        while self.count + more > KEYS_A_WORD * size:
-            size *= 4
-        self.words = np.zeros(size, dtype=np.uint64)
-        for halves in self.runs.values():
-            Probe(halves).add_to(self.words)
-
-    @property
-    def bytes(self) -> int:
-        words = 0 if self.words is None else self.words.nbytes
-        return words + sum(run.nbytes for run in self.runs.values())
 
 
 class KeyIndex:
@@ -172,33 +83,35 @@ class KeyIndex:
 
     def _catch_up(self, connection: sqlite3.Connection) -> None:
         """Takes in what was committed since, by this process or another."""
-        for row in connection.execute(RUNS_SINCE, (self._seen_id,)):
-            self._seen_id = row[0]
-            if row[1] in self._spans:
-                self._take_in(connection, self._spans[row[1]], row)
+        for rows in _batches(connection.execute(RUNS_SINCE, (self._seen_id,))):
+            self._seen_id, span, *_ = rows[-1]
+            if span in self._spans:
+                self._take_in(connection, self._spans[span], rows)
 
     def _segments(self, connection: sqlite3.Connection, span: int) -> dict[int, Segment]:
         segments = self._spans.get(span)
         if segments is None:
             segments = self._spans[span] = {}
-            for row in connection.execute(RUNS_OF, (span,)):
-                self._take_in(connection, segments, row)
+            for rows in _batches(connection.execute(RUNS_OF, (span,))):
+                self._take_in(connection, segments, rows)
         self._spans.move_to_end(span)
         return segments
 
     def _take_in(
-        self, connection: sqlite3.Connection, segments: dict[int, Segment], row: Row
+        self, connection: sqlite3.Connection, segments: dict[int, Segment], rows: Sequence[Row]
     ) -> None:
-        row_id, span, number, first, blob = row
+        """rows: a run, or chunks of one segment."""
+        row_id, span, number, first, _ = rows[0]
         segment = segments.setdefault(number, Segment())
+        halves = np.concatenate([_halves(blob)[0] for *_, blob in rows])
         if first is None:
-            segment.add_run(row_id, _halves(blob)[0].copy())
+            segment.add_run(row_id, halves)
             return
         if not segment.closed:
             (keys,) = connection.execute(KEYS_OF, (span, number)).fetchone()
             segment.close(keys)
         if not segment.whole:
-            segment.add(_halves(blob)[0])
+            segment.add(halves)
 
     def _stored(self, connection: sqlite3.Connection, span: int, keys: Int64s) -> Bools:
         found: Bools = np.zeros(len(keys), dtype=np.bool_)
@@ -251,7 +164,7 @@ def _close(connection: sqlite3.Connection, span: int, number: int) -> None:
     runs = [_halves(blob) for (blob,) in connection.execute(OPEN_RUNS, (span, number))]
     first, second = map(np.concatenate, zip(*runs, strict=True))
     del runs
-    order = np.argsort(first, kind="stable")
+    order = np.argsort(first)
     first = first[order]
     second = second[order]
     connection.execute(DELETE_OPEN, (span, number))
@@ -287,6 +200,13 @@ def _in_chunks(connection: sqlite3.Connection, span: int, number: int, keys: Int
             found[start:end] = _holds(row[0], keys[start:end])
         start = end
     return found
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Each run, and of chunks of one segment that follow each other some at a time."""
+    for (*_, is_run), some in groupby(rows, lambda row: (row[1], row[2], row[3] is None)):
+        while batch := list(islice(some, 1 if is_run else CHUNKS_AT_ONCE)):
+            yield batch
 
 
 def _encoded(keys: Int64s) -> bytes:

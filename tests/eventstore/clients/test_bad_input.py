@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,9 +14,14 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
+from eventstore.formats import FORMATS, Limits, Sent
+from tests.eventstore.memory import peak_kib
+
 PAYLOAD_DATA = "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4"
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
+JSON = {"Content-Type": "application/json"}
+CLOUD_EVENT = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/", "ce-type": "t"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 # A good request of each, whose every part is then broken.
 GOOD: dict[str, dict[str, Any]] = {
@@ -198,6 +204,7 @@ def test_what_wraps_a_body_is_refused_when_it_is_broken(store: Any):
         ("/posthog/e/", bomb, {}, 413),
         ("/posthog/e/", gzip.compress(b"[{}]")[:-4], {}, 400),
         ("/posthog/e/", b"\x1f\x8bxxxxxxxxxxxx", {}, 400),
+        ("/posthog/e/", gzip.compress(b"[{}]") + gzip.compress(b"[{}]"), {}, 400),
         ("/posthog/e/", b"data=%%%", FORM, 400),
         ("/posthog/e/", b"data=" + b"&x=1" * 99, FORM, 400),
         ("/posthog/e/", b"data=\xff", FORM, 400),
@@ -282,6 +289,82 @@ def test_protobuf_that_is_cut_or_damaged_is_refused(store: Any):
     assert store.request("/otlp_logs/v1/logs", too_deep(), PROTOBUF)[0] == 400
     assert store.events() == []
     assert_no_fault(store)
+
+
+def test_fields_that_are_no_records_are_bounded_too(store: Any):
+    """Half a million of them are a megabyte: neither read one by one, nor parsed to objects."""
+    unknown, empty = b"\x78\x01" * 400_000, b"\x12\x00" * 400_000
+    scopes = b"\x12" + varint(len(empty)) + empty
+    for body in (unknown, b"\x0a\x00" * 400_000, b"\x0a" + varint(len(scopes)) + scopes):
+        status, _, answer = store.request("/otlp_logs/v1/logs", body, PROTOBUF)
+        assert (status, b"too_many_fields" in answer) == (413, True)
+    apart = ExportLogsServiceRequest()
+    for _ in range(9_000):
+        logs = apart.resource_logs.add(schema_url="u")
+        logs.resource.dropped_attributes_count = 1
+        scope = logs.scope_logs.add(schema_url="u")
+        scope.scope.name = "n"
+        scope.log_records.add(flags=1)
+    assert store.request("/otlp_logs/v1/logs", apart.SerializeToString(), PROTOBUF)[0] == 200
+
+
+def filled(before: bytes, piece: bytes, after: bytes = b"") -> bytes:
+    """As many pieces as a request may have bytes."""
+    return before + piece * ((1_000_000 - len(before) - len(after)) // len(piece)) + after
+
+
+def test_a_megabyte_of_anything_takes_no_more_than_its_bound(new_store: Callable[..., Any]):
+    store = new_store(processor=False)
+    assert store.request("/segment/v1/batch", {"batch": [{}]})[0] == 200
+    collector = store.node.generations[0]
+    before_kib = peak_kib(collector.pid)
+    logs, end = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[', b"{}]}]}]}"
+    for target, body, headers in (
+        ("/mixpanel/track", filled(b"data=", b"%41"), FORM),
+        ("/mixpanel/track", filled(b"data=", b"%F0%9F%98%80"), FORM),
+        ("/posthog/e/", filled(b"data=", b"%41"), FORM),
+        ("/segment/v1/batch", filled(b'{"batch":[', b"{},", b"{}]}"), {}),
+        ("/segment/v1/batch", filled(b'{"x":[', b"{},", b'{}],"batch":[{}]}'), {}),
+        ("/segment/v1/track", filled(b'{"x":"', b'[\\"', b'"}'), {}),
+        ("/amplitude/batch", filled(b'{"options":[', b"[],", b'{}],"events":[{}]}'), {}),
+        ("/mixpanel/import", filled(b"", b"{}\n"), NDJSON),
+        ("/otlp_logs/v1/logs", filled(b'{"resourceLogs":[', b"{},", b"{}]}"), {}),
+        ("/otlp_logs/v1/logs", filled(logs, b"{},", end), {}),
+        (
+            "/otlp_logs/v1/logs",
+            filled(logs + b'{"attributes":[', b'{"key":"a"},', b"{}]}," + end),
+            {},
+        ),
+        ("/syslog", filled(b"", b"a\n"), {}),
+    ):
+        assert store.request(target, body, headers)[0] in (200, 400, 413), (target, body[:60])
+    assert peak_kib(collector.pid) - before_kib < 64 << 10
+
+
+def test_what_waits_for_its_commit_takes_what_is_counted():
+    objects, texts = filled(b"[", b'{"b":0},', b"{}]"), filled(b"[", b'"abc",', b'""]')
+    record = b'"scopeLogs":[{"logRecords":[{}]}]'
+    post = {"X-GitHub-Delivery": "d", "X-GitHub-Event": "e"}
+    for name, path, headers, body in (
+        ("segment", "/v1/batch", {}, b'{"batch":[{}],"context":%b}' % objects),
+        ("amplitude", "/batch", {}, b'{"events":[{}],"options":%b}' % texts),
+        ("ga4", "/mp/collect", {}, b'{"client_id":"c","events":[{}],"x":[%b1]}' % (b"1," * 9999)),
+        ("otlp_logs", "/v1/logs", JSON, b'{"resourceLogs":[{%b,"resource":{"x":%b}}]}'
+         % (record, texts)),
+        ("otlp_logs", "/v1/logs", JSON, b'{"resourceLogs":[%b]}'
+         % b",".join([b"{%b}" % record] * 5000)),
+        ("github", "", post, b"{}"),
+        ("cloudevents", "", CLOUD_EVENT, b"{}"),
+    ):  # fmt: skip
+        sent = Sent("POST", path, "", headers, body, 0)
+        limits = Limits(64, 10_000, 1 << 20)
+        FORMATS[name].read(sent, limits)  # what is made once is made
+        tracemalloc.start()
+        events = FORMATS[name].read(sent, limits)
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        each = len(events.contexts) + events.count
+        assert held < 1.6 * events.size_bytes + 300 * each + 2000, (name, held, events.size_bytes)
 
 
 def test_a_resource_is_not_multiplied_without_bound(store: Any):

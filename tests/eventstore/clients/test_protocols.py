@@ -70,12 +70,23 @@ TAKEN: list[tuple[str, str, str | bytes, dict[str, str], tuple[int, str | bytes]
     ("posthog-js, compressed", "/posthog/i/v0/e/?compression=gzip-js",
      gzip.compress(b'[{"event":"e"}]'), {"Content-Type": "text/plain"},
      (200, '{"status":"Ok"}'), ['{"event":"e"}']),
+    ("posthog, one, without the slash", "/posthog/i/v0/e", '{"event":"e"}', {},
+     (200, '{"status":"Ok"}'), ['{"event":"e"}']),
+    ("posthog, one, as it was called", "/posthog/capture", '{"event":"e"}', {},
+     (200, '{"status":"Ok"}'), ['{"event":"e"}']),
+    ("posthog-js, without the slash", "/posthog/e?ip=1", '[{"event":"e"}]',
+     {"Content-Type": "text/plain"}, (200, '{"status":"Ok"}'), ['{"event":"e"}']),
     ("posthog-js, base64", "/posthog/e/?compression=base64",
      "data=" + quote(base64.b64encode(b'{"event":"\xc3\xa4"}').decode()), FORM,
      (200, '{"status":"Ok"}'), ['{"event":"ä"}']),
     ("mixpanel, form", "/mixpanel/track", "data=" + quote(MIXPANEL), FORM, (200, "1"), [MIXPANEL]),
     ("mixpanel, base64", "/mixpanel/track?verbose=0",
      "data=" + quote(base64.b64encode(MIXPANEL.encode()).decode()), FORM, (200, "1"), [MIXPANEL]),
+    ("mixpanel-js, as a page is left", "/mixpanel/track/?verbose=1&ip=1&_=1795629600123",
+     "data=" + quote(base64.b64encode(MIXPANEL.encode()).decode()),
+     {"Content-Type": "text/plain;charset=UTF-8"}, (200, '{"status":1,"error":null}'), [MIXPANEL]),
+    ("mixpanel-js, a profile", "/mixpanel/engage/", 'data=[{"$distinct_id":"v"}]', FORM,
+     (200, "1"), ['{"$distinct_id":"v"}']),
     ("mixpanel, verbose in the form", "/mixpanel/track",
      urlencode({"data": f"[{MIXPANEL}]", "verbose": "1", "ip": "0"}), FORM,
      (200, '{"status":1,"error":null}'), [MIXPANEL]),
@@ -109,7 +120,7 @@ def test_what_is_taken_is_answered_and_kept_byte_for_byte(store: Any):
         assert answer == "*" or found[2] == as_bytes(answer), what
         expected += [(target.split("/")[1], as_bytes(event)) for event in events]
     found = [(event.tags["endpoint"].strip("/"), event.body) for event in store.events()]
-    # Mixpanel's event comes five times under one $insert_id.
+    # Mixpanel's event comes six times under one $insert_id.
     unique = [one for place, one in enumerate(expected) if one[0] != "mixpanel"
               or one not in expected[:place]]  # fmt: skip
     assert sorted(found) == sorted(unique)
@@ -340,13 +351,16 @@ def test_one_bad_event_leaves_the_others(store: Any):
     for target, body in targets.items():
         assert store.request(target, body % ("[7]", deep))[0] in (200, 204), target
         assert store.request(target, body % ("null", '"x"'))[0] in (200, 204), target
-    status, _, answer = store.request("/mixpanel/import", '[7,{"n":1}]')
-    said = json.loads(answer)
-    assert (status, said["num_records_imported"]) == (400, 1)
-    assert [one["index"] for one in said["failed_records"]] == [0]
+    for body, headers in (('[7,{"n":1}]', {}), ('[{"n":1}]\n{"n":1}\n', NDJSON)):
+        status, _, answer = store.request("/mixpanel/import", body, headers)
+        said = json.loads(answer)
+        assert (status, said["num_records_imported"]) == (400, 1)
+        assert [one["index"] for one in said["failed_records"]] == [0]
     assert {one.body for one in store.events()} == {b'{"n":1}'}
     letters = [one.body for one in store.reader.dead_letters()]
-    assert sorted(letters) == sorted([b"[7]", deep.encode(), b"null", b'"x"'] * 6 + [b"7"])
+    assert sorted(letters) == sorted(
+        [b"[7]", deep.encode(), b"null", b'"x"'] * 6 + [b"7", b'[{"n":1}]']
+    )
 
 
 def test_an_unreadable_log_record_is_a_partial_success(store: Any):
@@ -357,10 +371,16 @@ def test_an_unreadable_log_record_is_a_partial_success(store: Any):
     partial = ExportLogsServiceResponse.FromString(answer).partial_success
     assert (status, partial.rejected_log_records) == (200, 1)
     assert "log record 1" in partial.error_message
-    body = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"traceId": 7}, {"flags": 1}]}]}]}
+    # Protocol Buffers' JSON allows any number as text.
+    kept = {"flags": "1", "droppedAttributesCount": "2"}
+    body = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"traceId": 7}, {"flags": 1}, kept]}]}]}
     status, _, answer = store.request("/otlp_logs/v1/logs", body)
     assert (status, json.loads(answer)["partialSuccess"]["rejectedLogRecords"]) == (200, "1")
-    assert [one.body for one in store.events()] == [good.SerializeToString(), b'{"flags": 1}']
+    assert [one.body for one in store.events()] == [
+        good.SerializeToString(),
+        b'{"flags": 1}',
+        json.dumps(kept).encode(),
+    ]
     assert len(list(store.reader.dead_letters())) == 2
 
 
@@ -475,6 +495,37 @@ def test_snowplow_by_get_is_an_image_and_a_visitor_is_known_again(shared_store: 
     assert events[0].body == query.encode()
     assert len(events) == 4
     assert shared_store.found(events[0])["name"] == "struct"
+
+
+def test_snowplow_knows_a_visitor_among_cookies_of_any_kind(shared_store: Any):
+    """What else a domain keeps there is JSON, dates, or nothing sensible."""
+    visitor = "c0a2dfbb-eb6b-5f3d-a4f6-792f9393cbd8"
+    for number, cookies in enumerate(
+        (
+            f"sp={visitor}",
+            f'consent={{"a":1,"b":[2]}}; sp={visitor}; x[0]=1',
+            f"since=Fri Nov 27 2026 10:00:00 GMT+0100 (CET);sp={visitor}",
+            f"alone; =; _sp=1; sp={visitor} ",
+            f'sp="{visitor}"',
+        )
+    ):
+        target = f"/snowplow/i?e=pv&eid=cookie-{number}"
+        headers = shared_store.request(target, headers={"Cookie": cookies}, method="GET")[1]
+        assert headers["set-cookie"].startswith(f"sp={visitor};"), cookies
+
+
+def test_snowplow_keeps_no_address_of_who_is_anonymous(shared_store: Any):
+    for headers in ({"SP-Anonymous": "*"}, {}):
+        body = {"schema": PAYLOAD_DATA, "data": [{"e": "pv", "eid": f"post-{len(headers)}"}]}
+        assert shared_store.request(TP2, body, headers)[0] == 200
+        target = f"/snowplow/i?e=pv&eid=get-{len(headers)}"
+        assert shared_store.request(target, headers=headers, method="GET")[0] == 200
+    ids = {event.id for event in shared_store.events()}
+    assert {
+        envelope["client_id"]: envelope["address"]
+        for event, envelope in shared_store.reader.enveloped()
+        if event.id in ids
+    } == {"post-1": None, "get-1": None, "post-0": "127.0.0.1", "get-0": "127.0.0.1"}
 
 
 def test_pages_of_named_origins_may_send_with_their_cookies(new_store: Callable[..., Any]):

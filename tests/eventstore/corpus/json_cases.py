@@ -147,6 +147,12 @@ BOTH = [
     *refused("too_deep", {f"depth: {name}": body for name, body in DEPTHS.items()}),
     *refused("not_json", {f"bomb: {name}": body for name, body in BOMBS.items()}),
     *taken({"64 objects": b'{"a":' * 64 + b"1" + b"}" * 64, "90,000 keys": KEYS}),
+    *taken(
+        {
+            "a megabyte of brackets in a string": b'{"a":"%b"}' % (b"[" * (MIB - 9)),
+            "a megabyte of escaped quotes": b'{"a":"%b"}' % (b'\\"[' * (MIB // 3 - 9)),
+        }
+    ),
     *refused("too_large", {"2^20 keys": KEYS_2_20, "a byte too much": b"{" * (MIB + 1)}, 413),
     *refused("not_an_object", {"a number": b"7", "a text": b'"{}"', "null": b"null"}),
     *refused("not_json", {"a byte order mark": b"\xef\xbb\xbf{}", "a NUL": b"{}\0"}),

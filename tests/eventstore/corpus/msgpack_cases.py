@@ -83,7 +83,15 @@ MSGPACK = [
         },
         413,
     ),
-    *refused("too_large", {"a byte too much": b"\x80" * (MIB + 1)}, 413),
+    *refused(
+        "too_large",
+        {
+            "a byte too much": b"\x80" * (MIB + 1),
+            "a million empty arrays": _of(b"\xdd\0\x0f\x42\x40" + b"\x90" * 1_000_000),
+            "a million empty maps": _of(b"\xdd\0\x0f\x42\x40" + b"\x80" * 1_000_000),
+        },
+        413,
+    ),
     *taken(
         {
             "an empty map": b"\x80",
@@ -106,6 +114,9 @@ MSGPACK = [
             "65,536 nils": _of(b"\xdd\0\x01\0\0" + b"\xc0" * 65536),
             "160,000 names": b"\xdf\0\x02\x71\0"
             + b"".join(b"\xce%b\x01" % n.to_bytes(4, "big") for n in range(160_000)),
+            "a megabyte of what could be empty arrays": _of(
+                b"\xc6\0\x0f\x42\x40" + b"\x90" * 1_000_000
+            ),
             "a megabyte of text": _of(b"\xdb\0\x0f\0\0" + b"x" * 983_040),
         }
     ),
