@@ -256,7 +256,8 @@ def _renewed(documents: Documents, driver: _Driver, now: Callable[[], float]) ->
     finally:
         ended.set()
         renewing.join()
-        if driver.document.state in FINAL:
-            documents.unlock(rollout.id)
-        else:
-            documents.leave(rollout.id, driver.me)
+        with suppress(EvctlError):  # what can't be given back ends by itself, with its lease
+            if driver.document.state in FINAL:
+                documents.unlock(rollout.id)
+            else:
+                documents.leave(rollout.id, driver.me)

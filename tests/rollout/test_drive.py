@@ -62,6 +62,16 @@ def test_a_good_rollout_converges(documents):
     assert _is_unlocked(documents)
 
 
+def test_one_that_has_converged_has_whatever_becomes_of_its_locks(documents, monkeypatch):
+    """A disk that fills up last: they end by themselves."""
+
+    def full(_: str) -> None:
+        raise StoreUnreachable("no room")
+
+    monkeypatch.setattr(documents, "unlock", full)
+    assert _roll_out(documents, FakeFleet.of(ROLES)).state == "converged"
+
+
 def test_all_nodes_fetch_before_any_swaps(documents):
     fleet = FakeFleet.of(ROLES)
     _roll_out(documents, fleet)
