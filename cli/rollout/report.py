@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from artifacts.gates import Gate
+from artifacts.windows import closed_now
 from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output, echo
 from cli.ranges import counted, fold
 from cli.rollout.document import Document, NodeRecord, Probe
@@ -47,6 +48,9 @@ def _plan_lines(fleet: str, plan: Document, unchanged: int) -> Iterator[str]:
         yield f"  silent now: {', '.join(away)}; comes along by itself when it returns"
     for role, capacity in plan.capacity.items():
         yield f"  {role:16} never fewer than {capacity.floor} of {capacity.serving} serving"
+    closed = closed_now(plan.closed, plan.created_at)
+    for window in plan.closed:
+        yield f"  closed           {window}{', which is now' if window == closed else ''}"
     for check in plan.checks:
         yield f"  schemas          {check}"
     for role, gates in plan.gates.items():

@@ -128,6 +128,9 @@ def test_in_a_closed_window_nothing_is_begun_unless_told(evctl, world, nodes, mo
     ran = _rollout(evctl, new, "--yes")
     assert ran.code == 4
     assert "E4009 the window is closed" in ran.err
+    closed = [line.strip() for line in ran.err.splitlines() if line.startswith("  closed ")]
+    assert len(closed) == 2
+    assert [line.endswith(", which is now") for line in closed].count(True) == 1
     assert not nodes.swapped()
     done = _rollout(evctl, new, "--yes", "--in-closed-window")
     assert done.code == 0, "and it is kept that it was told"
