@@ -11,7 +11,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby, repeat
+from itertools import chain, groupby, islice, repeat
 from typing import Any
 from uuid import UUID
 
@@ -193,8 +193,9 @@ def pack(
         header["erased"] = {str(index): asdict(left) for index, left in tombstones.items()}
         header["erasures"] = list(map(asdict, erasures))
     head = orjson.dumps(header)
-    # Blocks are large: each is copied once, but for the first.
-    whole = divider.join([b"".join([head, *contexts, *blocks[:1]]), *blocks[1:]])
+    # Blocks are large: each is copied once.
+    divided = chain.from_iterable(zip(repeat(divider), blocks, strict=False))
+    whole = b"".join([head, *contexts, *islice(divided, 1, None)])
     frame = COMPRESSORS.of(dictionary, len(whole)).compress(whole)
     return PREFIX.pack(MAGIC, VERSION, 0, 0, len(head), zlib.crc32(frame)) + frame
 
