@@ -60,6 +60,7 @@ def _hashes(texts: Sequence[bytes]) -> Words:
     """A number for each text; 0 for "", which is nobody."""
     digest = xxhash.xxh3_64_intdigest
     hashed = np.fromiter(map(digest, texts), dtype=np.uint64, count=len(texts))
-    if b"" in texts:
-        hashed[hashed == digest(b"")] = 0
+    nobody = hashed == digest(b"")
+    if nobody.any() and b"" in texts:
+        hashed[nobody] = 0
     return hashed
