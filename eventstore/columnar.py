@@ -164,6 +164,8 @@ class Texts:
 
     def first(self, byte: int) -> Int64s:
         """Of each text the place where this ASCII character first stands; without it, its end."""
+        if byte not in self.block:
+            return self.ends
         places = np.flatnonzero(self.array == byte)
         following = np.append(places, len(self.block))[np.searchsorted(places, self.starts)]
         found: Int64s = np.minimum(following, self.ends)

@@ -43,7 +43,10 @@ class JsonColumns:
         return self.texts(name).pieces()
 
     def coded(self, name: str) -> Coded:
-        array = nanoarrow.c_array(self._column(name).cast(CODED)).view()
+        column = self._column(name)
+        if column.null_count == len(self):  # what none of the events has
+            return Coded([""], np.zeros(len(self), dtype=np.uint32))
+        array = nanoarrow.c_array(column.cast(CODED)).view()
         values, codes = _texts(array.dictionary).texts(), np.asarray(array.buffer(CODES))
         if array.null_count:
             if "" not in values:

@@ -73,9 +73,11 @@ class Enriched:
 
     def counts(self, hidden: Collection[int]) -> Counter[CountKey]:
         """What the visible events add up to."""
-        seen = np.array(self.times_seen or np.ones(len(self.windows)), dtype=np.int64)
-        seen[list(hidden)] = 0
-        coded = np.repeat(self.windows * len(self.names) + self.name_codes, seen)
+        coded = self.windows * len(self.names) + self.name_codes
+        if hidden or self.times_seen:
+            seen = np.array(self.times_seen or np.ones(len(coded)), dtype=np.int64)
+            seen[list(hidden)] = 0
+            coded = np.repeat(coded, seen)
         found, times = np.unique(coded, return_counts=True)
         counts: Counter[CountKey] = Counter()
         for both, count in zip(found.tolist(), times.tolist(), strict=True):
