@@ -254,7 +254,7 @@ class Connection(Recognising):
     def hold(self) -> None:
         """Reads nothing more for now; cut, when no handler is about to read what has come."""
         request = self._current_request
-        waits = not self._messages if request is None else request.content.is_eof()
+        waits = not self._messages if request is None else request.content.at_eof()
         if waits and self._unread > AHEAD_BYTES_MAX:
             self._cut()
             return

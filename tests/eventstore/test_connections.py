@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from aiohttp.web import BaseRequest
 
-from eventstore.collector.connections import UNREAD_BYTES_MAX, Connection, Connections
+from eventstore.collector.connections import UNREAD_BYTES_MAX, App, Connection, Connections
 from eventstore.collector.reply import Reply, text
 from eventstore.settings import Settings
 
@@ -46,9 +46,11 @@ async def a_server_at_its_bound() -> None:
     assert server.admits(told.set)
 
 
-async def with_a_connection(scenario: Scenario, kind: type[Connection] = Connection) -> None:
+async def with_a_connection(
+    scenario: Scenario, kind: type[Connection] = Connection, app: App = answer
+) -> None:
     settings = Settings(keep_alive_s=SHORT_S, header_s=SHORT_S)
-    server = Connections(answer, lambda why: text(400, why), settings)
+    server = Connections(app, lambda why: text(400, why), settings)
     ours, theirs = socket.socketpair()
     loop = asyncio.get_running_loop()
     connection = kind(server, settings, loop)
@@ -137,3 +139,27 @@ async def idle_to_its_end(connection: Connection, reader, _writer) -> None:  # t
     with contextlib.suppress(ConnectionError):
         assert await asyncio.wait_for(reader.read(), SHORT_S / 2) == b""
     assert connection.transport is None
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_body_that_has_come_whole_is_answered_though_nothing_more_is_read(
+    new_loop: NewLoop,
+) -> None:
+    reading = asyncio.Event()
+
+    async def read(request: BaseRequest) -> Reply:
+        reading.set()
+        while await request.content.readany():
+            pass
+        return text(200, "served")
+
+    async def held_with_all_of_it(connection: Connection, reader, writer) -> None:  # type: ignore[no-untyped-def]
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8000\r\n\r\n")
+        await asyncio.wait_for(reading.wait(), 30)
+        connection.data_received(b"x" * 8000)
+        connection.hold()  # at the bound of all, and before the handler's turn
+        connection.let_go()
+        await served(reader, writer, b"")
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(with_a_connection(held_with_all_of_it, app=read))

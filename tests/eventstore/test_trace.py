@@ -415,7 +415,8 @@ def test_a_loss_is_an_exit_code(hops: Hops):
     [
         (("trace", str(new_pack_id())), 1, "nothing is known"),
         (("show", f"{new_pack_id()}:0"), 1, "is not stored"),
-        (("trace", "x"), 2, "badly formed"),
+        (("trace", "x"), 2, "no id"),
+        (("trace", f"{new_pack_id()}:0-3"), 2, "expected <uuid>:<index>"),
         (("show", str(new_pack_id())), 2, "not an event id"),
         (("ledger", "--minutes", "0"), 2, "expected 1 or more"),
         (("trace", "x", "--settings", "/nonexistent.yaml"), 2, "cannot be read"),
