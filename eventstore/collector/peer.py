@@ -10,7 +10,9 @@ from multidict import CIMultiDictProxy
 
 from eventstore.address import masked
 
-TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+KNOWN_VERSION, NO_VERSION = "00", "ff"
+SAMPLED = 1
 NO_TRACE, NO_SPAN = "0" * 32, "0" * 16
 HOPS_MAX = 32
 
@@ -39,12 +41,20 @@ def recorded(address: str, how: str) -> str:
 
 
 def trace_of(headers: Mapping[str, str]) -> str:
-    """A request's W3C traceparent; "" when it has none, or none that is valid."""
+    """A request's W3C traceparent; "" when it has none, or none that is valid. Of a later version:
+    what this one has of it."""
     given = headers.get("traceparent")
     if given is None:
         return ""
     found = TRACEPARENT.fullmatch(given)
-    return given if found and found[1] != NO_TRACE and found[2] != NO_SPAN else ""
+    if not found:
+        return ""
+    version, trace, span, flags, more = found.groups()
+    if version == NO_VERSION or trace == NO_TRACE or span == NO_SPAN:
+        return ""
+    if version == KNOWN_VERSION:
+        return "" if more else given
+    return f"{KNOWN_VERSION}-{trace}-{span}-{int(flags, 16) & SAMPLED:02x}"
 
 
 def continued(trace: str) -> str:
