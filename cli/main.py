@@ -18,7 +18,7 @@ import click
 
 from artifacts.disk import NO_ROOM
 from artifacts.errors import EvctlError
-from cli.output import Output, echo, have_streams, lose_stdout
+from cli.output import Output, echo, finish_stdout, have_streams, lose_stdout, unwritten
 
 if TYPE_CHECKING:
     from cli.tools import Offered
@@ -156,6 +156,7 @@ def main() -> None:
     threading.excepthook = _tell_of_thread
     gc.set_threshold(GC_OBJECTS)
     code = run(sys.argv[1:])
+    finish_stdout()
     gc.freeze()  # nothing of it is garbage, and nobody waits for whoever makes sure
     sys.exit(code)
 
@@ -180,10 +181,10 @@ def run(arguments: list[str]) -> int:
         lose_stdout()
         return 0
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback reaches a user
-        told = _told(error)
-        tell(told, as_json="--json" in arguments)
-        return told.exit_code
-    return ended if isinstance(ended, int) else 0  # click hands back the code of context.exit
+        return _tell_own(error, as_json="--json" in arguments)
+    code = ended if isinstance(ended, int) else 0  # click hands back the code of context.exit
+    lost = unwritten()
+    return code if lost is None or code else _tell_own(lost, as_json=False)
 
 
 def tell(error: EvctlError, *, as_json: bool) -> None:
@@ -196,6 +197,12 @@ def tell(error: EvctlError, *, as_json: bool) -> None:
     for label, text in (("why", said["why"]), ("next", said["next"])):
         if text:
             echo(f"  {label}: {text}", err=True)
+
+
+def _tell_own(error: Exception, *, as_json: bool) -> int:
+    told = _told(error)
+    tell(told, as_json=as_json)
+    return told.exit_code
 
 
 def _tell_of_thread(failed: threading.ExceptHookArgs) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from artifacts.disk import NO_ROOM
+
 if TYPE_CHECKING:
     from cli.fleet import Fleet
 
@@ -21,6 +23,7 @@ yes_option = click.option(
 )
 
 GOOD, BAD, UNKNOWN, NOTE = "✔", "✗", "?", "●"
+_unwritten: list[OSError] = []
 _COLORS = {GOOD: "green", BAD: "red", UNKNOWN: "yellow", NOTE: "cyan"}
 
 
@@ -36,16 +39,32 @@ def have_streams() -> None:
 
 
 def echo(text: str, *, err: bool = False) -> None:
-    """Print a line. When its reader or its terminal has gone, the work goes on without one."""
+    """Print a line. When its reader or its terminal has gone, or the disk that it is written to is
+    full, the work goes on without one."""
     try:
         click.echo(text, err=err)
-    except OSError:
+    except OSError as error:
+        if not err and error.errno in NO_ROOM:
+            _unwritten.append(error)
         _lose(sys.stderr if err else sys.stdout)
+
+
+def unwritten() -> OSError | None:
+    """Why the data is not whole that was to be written into a file; None when it is."""
+    return _unwritten[0] if _unwritten else None
 
 
 def lose_stdout() -> None:
     """Whoever read it has gone: what is still written to it goes nowhere."""
     _lose(sys.stdout)
+
+
+def finish_stdout() -> None:
+    """What it can't take now goes nowhere: else Python tries again, says so, and exits with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _lose(sys.stdout)
 
 
 def _lose(stream: Any) -> None:

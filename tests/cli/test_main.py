@@ -270,6 +270,14 @@ def test_a_full_disk(world):
     assert not (world.root / "documents/holds.json").exists()
 
 
+@pytest.mark.parametrize("arguments", [["explain", "E2003"], ["explain", "E2003", "--json"]])
+def test_data_that_a_full_disk_has_cut_off_is_no_success(tmp_path, arguments):
+    shell = ("sh", "-c", 'exec "$@" > /dev/full', "sh")
+    ran = run_evctl(*arguments, cwd=tmp_path, before=shell)
+    assert ran.code == 6
+    assert ran.err.startswith("E5003 no room on this machine\n")
+
+
 def test_our_own_fault_where_no_log_can_be_written(tmp_path):
     ended = _with_own_fault(tmp_path, "releases", before=("prlimit", "--fsize=0"))
     assert ended.returncode == 1
