@@ -220,3 +220,8 @@ def terminal(monkeypatch) -> Iterator[Callable[[str], None]]:
         monkeypatch.setattr(sys, "stdin", stdin)
         yield lambda typed: os.write(ours, typed.encode())
     os.close(ours)
+
+
+def roll_out(evctl: Callable[..., RanHere], new: str, *more: str) -> RanHere:
+    """All of the world's web nodes, without a bake."""
+    return evctl("rollout", "--range", "role:web", "--to", new, "--bake", "0", *more)
