@@ -21,6 +21,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 yes_option = click.option(
     "--yes", is_flag=True, help="Don't ask; needed without a terminal, and for `all`."
 )
+reason_option = click.option("--reason", default="", help="Why; kept with the rollout.")
 
 GOOD, BAD, UNKNOWN, NOTE = "✔", "✗", "?", "●"
 _unwritten: list[OSError] = []

@@ -98,13 +98,21 @@ def drive_elsewhere(output: Output, fleet: Fleet, rollout_id: str) -> None:
     output.say(NOTE, f"{rollout_id} goes on by itself · evctl rollout watch {rollout_id}")
 
 
-def change(fleet: Fleet, rollout_id: str, event: str, to: Callable[[Document], Document]) -> None:
+def change(
+    fleet: Fleet,
+    rollout_id: str,
+    event: str,
+    to: Callable[[Document], Document],
+    reason: str = "",
+) -> None:
     """Tell a rollout something: written down, for whoever drives it. WrongState."""
     documents = fleet.documents()
+    facts = {"reason": reason} if reason else {}
     kept = documents.change(
-        documents.load(rollout_id), lambda document: to(document).logged(time.time(), event)
+        documents.load(rollout_id),
+        lambda document: to(document).logged(time.time(), event, **facts),
     )
-    record(fleet, kept.document.kind, {"id": rollout_id, "told": event})
+    record(fleet, kept.document.kind, {"id": rollout_id, "told": event}, why=reason)
 
 
 def _after_interrupt(output: Output, fleet: Fleet, rollout_id: str) -> None:

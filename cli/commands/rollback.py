@@ -9,7 +9,7 @@ from cli.asked import Asked
 from cli.commands.carrying import carry_out, detach_option
 from cli.commands.planning import Wish, draft, past_one_way_option
 from cli.fleet import Fleet
-from cli.output import Output, json_option, yes_option
+from cli.output import Output, json_option, reason_option, yes_option
 from cli.ranges import counted, is_whole_fleet, nodes_in
 from cli.rollout import report
 from cli.rollout.decide import wanted
@@ -20,7 +20,7 @@ from cli.rollout.errors import NothingToRollBack, WrongState
 @click.command()
 @click.argument("rollout_id", required=False, metavar="[ROLLOUT]", type=option_types.rollout_id)
 @click.option("--range", "expression", metavar="EXPR", help="Only these of its nodes.")
-@click.option("--reason", default="", help="Why; kept with the rollback.")
+@reason_option
 @past_one_way_option
 @detach_option
 @click.option("--plan", "plan_only", is_flag=True, help="Say what would be done, and do nothing.")

@@ -13,7 +13,7 @@ from cli.commands.carrying import carry_out, detach_option
 from cli.commands.planning import Wish, draft, past_one_way_option, refuse_closed, refuse_stale
 from cli.fleet import NodeInfo
 from cli.option_types import Duration, Floor, Words, refuse_before_further
-from cli.output import Output, json_option, yes_option
+from cli.output import Output, json_option, reason_option, yes_option
 from cli.ranges import counted, is_whole_fleet, nodes_in
 from cli.rollout import report
 from cli.rollout.chosen_gates import gates_of, probe_of
@@ -33,7 +33,7 @@ class NotThisRole(EvctlError):
 @click.group(invoke_without_command=True)
 @click.option("--range", "expression", metavar="EXPR", help="Which nodes: see `evctl range`.")
 @click.option("--to", "release", metavar="RELEASE", help="Which release.")
-@click.option("--reason", default="", help="Why; kept with the rollout.")
+@reason_option
 @click.option("--canary", "canaries", type=click.IntRange(0, 1000), default=CANARIES,
               show_default=True, metavar="N", help="Canaries of each role; 0: none.")  # fmt: skip
 @click.option("--waves", "shares", metavar="LIST", help="How far each wave goes: 1,25%,50%,100%.")

@@ -20,7 +20,7 @@ from cli.commands.planning import Wish, draft, past_one_way_option, refuse_close
 from cli.commands.rollouts import show_one
 from cli.fleet import Fleet
 from cli.history.entry import user_of
-from cli.output import Output, json_option, yes_option
+from cli.output import Output, json_option, reason_option, yes_option
 from cli.ranges import counted
 from cli.rollout import control, report
 from cli.rollout.document import FINAL
@@ -66,17 +66,20 @@ def watch(output: Output, rollout_id: str, as_json: bool) -> None:
 
 @click.command()
 @rollout_argument
+@reason_option
 @json_option
 @click.pass_obj
-def pause(output: Output, rollout_id: str, as_json: bool) -> None:
+def pause(output: Output, rollout_id: str, reason: str, as_json: bool) -> None:
     """Ask nothing further of its nodes. What was asked is still waited for.
 
     \b
-    Example:
+    Examples:
       evctl rollout pause R000042
+      evctl rollout pause R000042 --reason "errors in one zone, looking"
     """
     fleet = output.load_fleet()
-    change(fleet, rollout_id, "pause", lambda found: control.pause(found, user_of(os.environ)))
+    by = _by(reason)
+    change(fleet, rollout_id, "pause", lambda found: control.pause(found, by), reason)
     if as_json:
         output.data({"id": rollout_id, "state": "paused"})
     else:
@@ -86,11 +89,18 @@ def pause(output: Output, rollout_id: str, as_json: bool) -> None:
 @click.command()
 @rollout_argument
 @click.option("--in-closed-window", is_flag=True, help="Although the release's window is closed.")
+@reason_option
 @detach_option
 @json_option
 @click.pass_obj
 def resume(
-    output: Output, *, rollout_id: str, in_closed_window: bool, detach: bool, as_json: bool
+    output: Output,
+    *,
+    rollout_id: str,
+    in_closed_window: bool,
+    reason: str,
+    detach: bool,
+    as_json: bool,
 ) -> None:
     """Go on with a rollout that was paused, or whose driver has died.
 
@@ -112,6 +122,7 @@ def resume(
         rollout_id,
         "resume",
         lambda document: control.resume(document, in_closed_window=in_closed_window),
+        reason,
     )
     if detach:
         drive_elsewhere(output, fleet, rollout_id)
@@ -127,22 +138,24 @@ def resume(
 
 @click.command()
 @rollout_argument
+@reason_option
 @yes_option
 @json_option
 @click.pass_obj
-def abort(output: Output, rollout_id: str, yes: bool, as_json: bool) -> None:
+def abort(output: Output, *, rollout_id: str, reason: str, yes: bool, as_json: bool) -> None:
     """Take back what a rollout that has not ended has changed so far.
 
     \b
-    Example:
+    Examples:
       evctl rollout abort R000042 --yes
+      evctl rollout abort R000042 --reason "p99 of the partner's calls" --yes
     """
     fleet = output.load_fleet()
     found = fleet.documents().load(rollout_id).document
-    operator = user_of(os.environ)
-    control.abort(found, operator)  # refused before anyone is asked
+    by = _by(reason)
+    control.abort(found, by)  # refused before anyone is asked
     output.confirm(f"Take back {rollout_id} on {counted(found.nodes)}?", yes)
-    change(fleet, rollout_id, "abort", lambda document: control.abort(document, operator))
+    change(fleet, rollout_id, "abort", lambda document: control.abort(document, by), reason)
     try:
         drive_here(output, fleet, rollout_id, as_json=as_json)
     except NodesLocked:  # its driver is alive, and does it; or has died a moment ago
@@ -154,7 +167,7 @@ def abort(output: Output, rollout_id: str, yes: bool, as_json: bool) -> None:
 
 @click.command()
 @rollout_argument
-@click.option("--reason", default="", help="Why; kept with the rollout.")
+@reason_option
 @past_one_way_option
 @yes_option
 @json_option
@@ -205,6 +218,11 @@ def retry(
     refuse_closed(drafted.closed)
     output.confirm(f"Bring {counted(drafted.nodes)} to where {ended.id} should have?", yes)
     carry_out(output, fleet, drafted, as_json=as_json)
+
+
+def _by(reason: str) -> str:
+    """Who gave the command, and why, for whoever sees the rollout."""
+    return user_of(os.environ) + (f": {reason}" if reason else "")
 
 
 def watch_to_its_end(output: Output, fleet: Fleet, rollout_id: str, *, as_json: bool) -> None:

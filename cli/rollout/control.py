@@ -31,11 +31,11 @@ MOVES: tuple[tuple[State, State, str], ...] = (
 )
 
 
-def pause(document: Document, operator: str) -> Document:
+def pause(document: Document, by: str) -> Document:
     """Nothing further is asked of its nodes; what was asked is still waited for."""
     if document.state != "running":
         raise _wrong(document, "paused", "only what is running can be")
-    return turn(document, Turn("paused", f"by {operator}"))
+    return turn(document, Turn("paused", f"by {by}"))
 
 
 def resume(document: Document, *, in_closed_window: bool = False) -> Document:
@@ -59,13 +59,13 @@ def _asked_again(document: Document, node: str) -> Document:
     return document.with_node(node, state="planned" if record.swap is None else "swapping")
 
 
-def abort(document: Document, operator: str) -> Document:
+def abort(document: Document, by: str) -> Document:
     """Every node that has changed goes back to what it served before."""
     if document.kind == "rollback":
         raise _wrong(document, "aborted", "a rollback goes on to its end: it is the way back")
     if document.state not in ("running", "paused"):
         raise _wrong(document, "aborted", "only what runs or is paused can be")
-    return turn(document, Turn("aborting", f"by {operator}"))
+    return turn(document, Turn("aborting", f"by {by}"))
 
 
 def to_retry(document: Document) -> list[str]:

@@ -88,6 +88,20 @@ def test_a_paused_one_is_aborted(evctl, world, nodes, new):
     assert evctl("rollout", "watch", "R000001").code == 5
 
 
+def test_why_it_was_paused_and_resumed_is_kept(evctl, world, nodes, new):
+    why = ("errors in one zone", "they were the proxy's")
+    _at(nodes, ("web-01", CONVERGE), lambda: evctl("rollout", "pause", "R1", "--reason", why[0]))
+    ran = roll_out(evctl, new, "--yes")
+    assert ran.code == 9
+    assert f": {why[0]}" in ran.err
+    assert evctl("rollout", "resume", "R1", "--reason", why[1]).code == 0
+    log = Fleet.load(world.fleet).documents().load("R000001").document.log
+    assert tuple(entry["reason"] for entry in log if "reason" in entry) == why
+    entries = json.loads(evctl("history", "--json").out)["entries"]
+    told = [entry for entry in entries if "told" in entry["what"]]
+    assert tuple(entry["why"] for entry in reversed(told)) == why
+
+
 def _pause(world) -> None:
     documents = Fleet.load(world.fleet).documents()
     documents.change(documents.load("R000001"), lambda found: control.pause(found, "bob"))
