@@ -8,9 +8,10 @@ import click
 
 from cli import option_types
 from cli.announce import GLYPHS
-from cli.output import NOTE, Output, json_option
+from cli.output import BAD, NOTE, Output, json_option
 from cli.rollout import report
 from cli.rollout.document import FINAL, Document
+from cli.rollout.errors import DocumentChanged
 
 SHOWN_MAX = 20
 
@@ -31,14 +32,25 @@ def rollouts(output: Output, rollout_id: str | None, as_json: bool) -> None:
         show_one(output, rollout_id, as_json=as_json)
         return
     documents = output.load_fleet().documents()
-    found = [documents.load(each).document for each in documents.ids()[-SHOWN_MAX:]]
+    found: list[Document] = []
+    damaged: list[DocumentChanged] = []
+    for each in documents.ids()[-SHOWN_MAX:]:
+        try:
+            found.append(documents.load(each).document)
+        except DocumentChanged as error:  # it hides none of the others
+            damaged.append(error)
     if as_json:
-        output.data({"rollouts": [report.summary(document) for document in found]})
-        return
-    for document in reversed(found):
-        click.echo(_line(output, document))
-    if not found:
-        click.echo("none yet · next: evctl rollout --range … --to …")
+        shown = {"rollouts": [report.summary(document) for document in found]}
+        output.data(shown | ({"damaged": [one.to_json() for one in damaged]} if damaged else {}))
+    else:
+        for document in reversed(found):
+            click.echo(_line(output, document))
+        for one in damaged:
+            click.echo(f"{output.mark(BAD)} {one}")
+        if not found and not damaged:
+            click.echo("none yet · next: evctl rollout --range … --to …")
+    if damaged:
+        raise click.exceptions.Exit(DocumentChanged.exit_code)
 
 
 def show_one(output: Output, rollout_id: str, *, as_json: bool) -> None:

@@ -65,3 +65,16 @@ def test_whatever_a_hand_has_damaged_is_told_as_such(evctl, world, documents):
             ran = evctl(*command)
             assert ran.code != 1, f"{command} after {seed} in {name}: {ran.err}"
         file.write_bytes(documents[name])
+
+
+def test_a_damaged_rollout_hides_none_of_the_others(evctl, world, documents):
+    (world.root / "documents/rollouts/R000001.json").write_text("{")
+    ran = evctl("rollouts")
+    assert ran.code == 8
+    assert "R000002 " in ran.out
+    assert "the document of R000001 can't be read" in ran.out
+    ran = evctl("rollouts", "--json")
+    assert ran.code == 8
+    said = json.loads(ran.out)
+    assert [rollout["id"] for rollout in said["rollouts"]] == ["R000002"]
+    assert [damaged["code"] for damaged in said["damaged"]] == ["E4004"]
