@@ -87,3 +87,15 @@ def test_times_read_together_are_those_read_one_by_one():
     assert UNSTATED in alone
     mixed = [*texts[:MANY], 7, None, "ü"]
     assert stated_times(mixed).tolist() == [one_by_one(value) for value in mixed]
+
+
+@pytest.mark.parametrize("minute", ["2026-11-24T14:29", "2026-11-24 14:29", "2026-11-24T24:29"])
+def test_times_of_few_minutes_are_those_read_one_by_one(minute: str):
+    chance = random.Random(7)
+    texts = []
+    for _ in range(2000):
+        text = f"{minute}:{chance.randrange(65):02}.{chance.randrange(1000):03}Z"
+        place = chance.randrange(len(minute), len(text))
+        odd = text[:place] + chr(chance.randrange(128)) + text[place + 1 :]
+        texts += [text, odd, f"2026-11-24T14:3{chance.randrange(3)}:00.000Z"]
+    assert stated_times(texts).tolist() == [one_by_one(text) for text in texts]
