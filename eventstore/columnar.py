@@ -20,7 +20,7 @@ Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.intp]
 Appearing = tuple[list[int], Codes]  # which values some events have, and of each event which one
 MANY = 512  # of fewer, one at a time is as fast
-SEPARATOR = b"\n"
+PADDING = b"\0"
 WORD_BYTES = 8
 WIDTH_MAX = 128  # of a row of bytes, with one for its text's size
 MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads all bits upwards
@@ -47,7 +47,7 @@ class Coded:
     def merged(self, texts: Iterable[str]) -> "Coded":
         """A text for each value instead; for values that become the same, codes of their own."""
         inner = coded(list(texts))
-        return Coded(inner.values, inner.codes[self.codes])
+        return Coded(inner.values, inner.codes.take(self.codes))
 
     def among(self, places: Sequence[int], codes: Codes) -> "Coded":
         """Of some events: the values in these places, and which of them each event has."""
@@ -70,16 +70,15 @@ def appearing(codes: Codes, lengths: Sequence[int], values: Sequence[int]) -> li
     places = np.arange(len(numbers), dtype=np.int32)
     first = np.full(bases[-1], len(numbers), dtype=np.int32)
     first[numbers[::-1]] = places[::-1]  # of several the one that is written last counts
-    is_first = np.zeros(len(numbers), dtype=np.bool_)
-    is_first[first[first < len(numbers)]] = True
-    firsts = np.flatnonzero(is_first)
+    first.sort()
+    firsts = first[: np.searchsorted(first, len(numbers))]
     found = numbers[firsts]
     ends = np.cumsum(lengths)
     found_ends = np.searchsorted(firsts, ends)
     counts = np.diff(found_ends, prepend=0)
     order = np.empty(bases[-1], dtype=np.uint32)
     order[found] = np.arange(len(found)) - np.repeat(found_ends - counts, counts)
-    renumbered = order[numbers]
+    renumbered = order.take(numbers)
     appear = (found - np.repeat(bases[:-1], counts)).tolist()
     return [
         (appear[found_end - count : found_end], renumbered[end - length : end])
@@ -127,13 +126,12 @@ class Texts:
 
     def pieces(self) -> list[bytes]:
         """Each event's own bytes."""
-        whole = self.joined()
-        if len(self) < MANY or SEPARATOR in whole:
+        rows = _rows(self) if len(self) >= MANY and PADDING not in self.block else None
+        if rows is None:
             return self._sliced()
-        # Faster than slicing one after another.
-        places = np.cumsum(self.sizes())[:-1]
-        divided = np.insert(np.frombuffer(whole, dtype=np.uint8), places, SEPARATOR[0])
-        return divided.tobytes().split(SEPARATOR)
+        # Faster than slicing one after another. What is behind a text in its row is left out.
+        found: list[bytes] = rows.view(f"S{rows.shape[1] * WORD_BYTES}").ravel().tolist()
+        return found
 
     def _sliced(self) -> list[bytes]:
         block, places = self.block, zip(self.starts.tolist(), self.ends.tolist(), strict=True)
@@ -183,25 +181,35 @@ def decoded(data: bytes) -> str:
 
 
 def _alike(texts: Texts) -> tuple[Places, Codes] | None:
-    """Where each distinct text stands, and of each text which of these it is. They become rows of
-    words, all as wide, and these hashes; the rows of a hash are compared. None: they are too long,
-    or two that differ have one hash."""
-    sizes = texts.sizes()
-    width = (int(sizes.max()) // WORD_BYTES + 1) * WORD_BYTES
-    if width > WIDTH_MAX:
+    """Where each distinct text stands, and of each text which of these it is. Their rows are
+    hashed, and those of one hash compared. None: they are too long, or two that differ have one
+    hash."""
+    rows = _rows(texts)
+    if rows is None:
         return None
-    block = np.frombuffer(texts.block + bytes(width), dtype=np.uint8)
-    rows = _words(np.ndarray(len(texts.block) + 1, f"V{width}", block, strides=(1,))[texts.starts])
-    rows &= _words(_first_bytes(width)[sizes])
-    rows[:, -1] |= sizes.view(np.uint64) << SIZE_BITS
-    hashes = (rows ^ (rows >> HALF)) @ FACTORS[: width // WORD_BYTES]
+    rows[:, -1] |= texts.sizes().view(np.uint64) << SIZE_BITS
+    hashes = (rows ^ (rows >> HALF)) @ FACTORS[: rows.shape[1]]
     order = np.argsort(hashes)
     ordered = hashes[order]
     begins = np.concatenate([[True], ordered[1:] != ordered[:-1]])
     codes = np.empty(len(texts), dtype=np.uint32)
     codes[order] = np.cumsum(begins) - 1
     places = order[begins]
-    return (places, codes) if np.array_equal(rows[places[codes]], rows) else None
+    are_alike = np.array_equal(rows.take(places.take(codes), axis=0), rows)
+    return (places, codes) if are_alike else None
+
+
+def _rows(texts: Texts) -> npt.NDArray[np.uint64] | None:
+    """Each text as a row of words, all as wide, with zeros behind it: at least one byte. None: one
+    of them is too long."""
+    sizes = texts.sizes()
+    width = (int(sizes.max()) // WORD_BYTES + 1) * WORD_BYTES
+    if width > WIDTH_MAX:
+        return None
+    block = np.frombuffer(texts.block + bytes(width), dtype=np.uint8)
+    rows = _words(np.ndarray(len(texts.block) + 1, f"V{width}", block, strides=(1,))[texts.starts])
+    rows &= _words(_first_bytes(width).take(sizes))
+    return rows
 
 
 @lru_cache

@@ -20,11 +20,11 @@ class SortedKeys:
     def claim(self, keys: Int64s) -> Bools:
         """Which were there before, or earlier among these; from now on all of them are."""
         order = in_order(keys)
-        ordered = keys[order]
+        ordered = keys.take(order, axis=0)  # a tenth of what keys[order] takes
         found = copies(ordered)
         for first, second in self._runs:
             found |= held(first, second, ordered)
-        self._add(ordered[~found])
+        self._add(ordered.compress(~found, axis=0))
         known = np.empty_like(found)
         known[order] = found
         return known

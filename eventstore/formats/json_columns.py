@@ -6,7 +6,7 @@ reads as json_fields does. It doesn't find out whether something is: collectors 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import nanoarrow
@@ -26,7 +26,7 @@ CODED = DataType.dictionary(DataType.uint32(), DataType.string())
 TEXT_OR_NOTHING = {str, type(None)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JsonColumns:
     """batch: an Arrow record batch. names: those of event.FIELDS → its columns'."""
 
@@ -37,16 +37,16 @@ class JsonColumns:
         return int(self.batch.num_rows)
 
     def texts(self, name: str) -> Texts:
-        return _texts(nanoarrow.c_array(self._column(name)).view())
+        return _texts(self._arrays[self.names[name]])
 
     def pieces(self, name: str) -> list[bytes]:
         return self.texts(name).pieces()
 
     def coded(self, name: str) -> Coded:
-        column = self._column(name)
-        if column.null_count == len(self):  # what none of the events has
+        own_name = self.names[name]
+        if self._arrays[own_name].null_count == len(self):  # what none of the events has
             return Coded([""], np.zeros(len(self), dtype=np.uint32))
-        array = nanoarrow.c_array(column.cast(CODED)).view()
+        array = nanoarrow.c_array(self.batch.column(own_name).cast(CODED)).view()
         values, codes = _texts(array.dictionary).texts(), np.asarray(array.buffer(CODES))
         if array.null_count:
             if "" not in values:
@@ -59,8 +59,11 @@ class JsonColumns:
     def stated_times(self) -> Int64s:
         return times_in(self.texts("time"))
 
-    def _column(self, name: str) -> Any:
-        return self.batch.column(self.names[name])
+    @cached_property
+    def _arrays(self) -> dict[str, Any]:
+        """The columns as nanoarrow shows them, all by one call."""
+        view = nanoarrow.c_array(self.batch).view()
+        return dict(zip(self.batch.column_names, view.children, strict=True))
 
 
 def read(run: Run) -> JsonColumns | None:

@@ -199,7 +199,7 @@ def _divided(
     ids = [pack.pack_id for pack, _ in keyed]
     of_pack = np.repeat(np.arange(len(keyed)), [len(places) for _, places in keyed])
     indexes = np.concatenate([places for _, places in keyed]).astype(np.uint32)
-    keys = np.concatenate([pack.keys[places] for pack, places in keyed])
+    keys = np.concatenate([pack.keys.take(places, axis=0) for pack, places in keyed])
     for span, logs in spans.items():
         there = np.flatnonzero(of_span == span)
         of_log = (keys[there, 0] & LOW_HALF) % len(logs)

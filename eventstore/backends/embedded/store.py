@@ -128,7 +128,7 @@ class EmbeddedStore:
         keys = np.concatenate([pack.keys for pack in packs])
         spans = np.concatenate([pack.key_spans for pack in packs])
         keyed = np.flatnonzero(keys[:, 0] | keys[:, 1])
-        known = keyed[self._keys.claim(connection, spans[keyed], keys[keyed])]
+        known = keyed[self._keys.claim(connection, spans[keyed], keys.take(keyed, axis=0))]
         if len(known):
             starts = np.cumsum([0, *(len(pack.keys) for pack in packs)])
             of_pack = np.searchsorted(starts, known, side="right") - 1

@@ -41,7 +41,7 @@ def _derived(columns: Columns) -> Hashes:
     agents = columns.user_agents()
     # Hashed apart and joined as numbers: agents are few.
     who = _hashes(_who(columns))
-    joined = who * MIX + _hashes(list(map(encoded, agents.values)))[agents.codes]
+    joined = who * MIX + _hashes(list(map(encoded, agents.values))).take(agents.codes)
     joined = joined * MIX + (columns.times_ms // BUCKET_MS).view(np.uint64)
     joined[who == 0] = 0
     return Hashes(joined)
