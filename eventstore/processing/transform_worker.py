@@ -125,11 +125,12 @@ def _transformed(
     found: Iterator[dict[str, Any] | None] = repeat(None, pack.count)
     if any(one.takes_enriched for one in transforms):
         found = _rows(work.sidecar)
-    at = watch.over(range(pack.count))
+    at, skipped = watch.over(range(pack.count)), work.skipped
+    values = chain.from_iterable(_values(reader, sent_as))
     for index, sent, context, value, enriched in zip(
-        at, sent_as, contexts, _values(reader, sent_as), found, strict=True
+        at, sent_as, contexts, values, found, strict=True
     ):
-        if index in work.skipped:
+        if index in skipped:
             continue
         if watch.time_is_up:
             dead[index] = "out of time: the pack's whole time was used up before this event"
@@ -148,13 +149,14 @@ def _transformed(
     return dead, lines
 
 
-def _values(reader: Reader, events: Sequence[bytes]) -> Iterator[dict[str, Any] | None]:
-    """Of each what its reader makes of it; None for those that must be read one by one."""
+def _values(reader: Reader, events: Sequence[bytes]) -> Iterator[Iterable[dict[str, Any] | None]]:
+    """Of each, some at a time, what its reader makes of it; None for those that must be read one by
+    one."""
     each_bytes = 1 + sum(map(len, events)) // max(1, len(events))
     at_once = max(1, READ_AT_ONCE_BYTES // each_bytes)
     for start in range(0, len(events), at_once):
         some = events[start : start + at_once]
-        yield from reader.values(some) or repeat(None, len(some))
+        yield reader.values(some) or repeat(None, len(some))
 
 
 def _rows(found: bytes) -> Iterator[dict[str, Any]]:
