@@ -10,22 +10,24 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import count
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+Text = TypeVar("Text", str, bytes)
 Codes = npt.NDArray[np.uint32]
 Int64s = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.intp]
+Rows = npt.NDArray[np.uint64]  # shape (n, words)
 Appearing = tuple[list[int], Codes]  # which values some events have, and of each event which one
 MANY = 512  # of fewer, one at a time is as fast
 PADDING = b"\0"
 WORD_BYTES = 8
-WIDTH_MAX = 128  # of a row of bytes, with one for its text's size
+WIDTH_MAX = 128  # of a row, in bytes
 MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads all bits upwards
 FACTORS = np.cumprod(np.full(WIDTH_MAX // WORD_BYTES, MIX))  # of a row's words
-SIZE_BITS = np.uint64(8 * (WORD_BYTES - 1))  # where a row's last word has its size
 HALF = np.uint64(29)  # so many bits further down than they are, high bits are spread too
 
 
@@ -56,9 +58,13 @@ class Coded:
 
 def coded(texts: Sequence[str]) -> Coded:
     """A text for each event, coded in the order of their first appearance."""
-    order: defaultdict[str, int] = defaultdict(count().__next__)
+    return Coded(*_distinct(texts))
+
+
+def _distinct(texts: Sequence[Text]) -> tuple[list[Text], Codes]:
+    order: defaultdict[Text, int] = defaultdict(count().__next__)
     codes = np.fromiter(map(order.__getitem__, texts), dtype=np.uint32, count=len(texts))
-    return Coded(list(order), codes)
+    return list(order), codes
 
 
 def appearing(codes: Codes, lengths: Sequence[int], values: Sequence[int]) -> list[Appearing]:
@@ -126,12 +132,32 @@ class Texts:
 
     def pieces(self) -> list[bytes]:
         """Each event's own bytes."""
-        rows = _rows(self) if len(self) >= MANY and PADDING not in self.block else None
-        if rows is None:
-            return self._sliced()
-        # Faster than slicing one after another. What is behind a text in its row is left out.
-        found: list[bytes] = rows.view(f"S{rows.shape[1] * WORD_BYTES}").ravel().tolist()
-        return found
+        rows = self._rows()
+        return self._sliced() if rows is None else _texts_in(rows)
+
+    def distinct(self) -> tuple[list[bytes], Codes]:
+        """The distinct ones, in any order, and which of them each event has."""
+        rows = self._rows()
+        found = None if rows is None else _alike(rows)
+        if rows is None or found is None:
+            return _distinct(self._sliced())
+        places, codes = found
+        return _texts_in(rows.take(places, axis=0)), codes
+
+    def _rows(self) -> Rows | None:
+        """Each text as a row of words, all as wide, with zeros behind it. None: they are few, one
+        of them is too long, or one has a zero itself; they are sliced one after another."""
+        if len(self) < MANY or PADDING in self.block:
+            return None
+        sizes = self.sizes()
+        width = max(1, -(-int(sizes.max()) // WORD_BYTES)) * WORD_BYTES
+        if width > WIDTH_MAX:
+            return None
+        block = np.frombuffer(self.block + bytes(width), dtype=np.uint8)
+        every = np.ndarray(len(self.block) + 1, f"V{width}", block, strides=(1,))
+        rows = _words(every[self.starts])
+        rows &= _words(_first_bytes(width).take(sizes))
+        return rows
 
     def _sliced(self) -> list[bytes]:
         block, places = self.block, zip(self.starts.tolist(), self.ends.tolist(), strict=True)
@@ -143,22 +169,11 @@ class Texts:
 
     def texts(self) -> list[str]:
         """Each event's text."""
-        return self._texts_of(self.starts, self.ends)
-
-    def coded(self) -> Coded:
-        """Coded, in any order."""
-        found = _alike(self) if len(self) >= MANY else None
-        if found is None:
-            return coded(self.texts())
-        places, codes = found
-        return Coded(self._texts_of(self.starts[places], self.ends[places]), codes)
-
-    def _texts_of(self, starts: Int64s, ends: Int64s) -> list[str]:
-        pairs = zip(starts.tolist(), ends.tolist(), strict=True)
-        if self.block.isascii():
-            text = self.block.decode("ascii")
-            return [text[start:end] for start, end in pairs]
-        return [decoded(self.block[start:end]) for start, end in pairs]
+        if not self.block.isascii():
+            return list(map(decoded, self._sliced()))
+        text = self.block.decode("ascii")
+        places = zip(self.starts.tolist(), self.ends.tolist(), strict=True)
+        return [text[start:end] for start, end in places]
 
     def first(self, byte: int) -> Int64s:
         """Of each text the place where this ASCII character first stands; without it, its end."""
@@ -180,45 +195,32 @@ def decoded(data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass")
 
 
-def _alike(texts: Texts) -> tuple[Places, Codes] | None:
-    """Where each distinct text stands, and of each text which of these it is. Their rows are
-    hashed, and those of one hash compared. None: they are too long, or two that differ have one
-    hash."""
-    rows = _rows(texts)
-    if rows is None:
-        return None
-    rows[:, -1] |= texts.sizes().view(np.uint64) << SIZE_BITS
+def _alike(rows: Rows) -> tuple[Places, Codes] | None:
+    """Where each distinct row stands, and of each row which of these it is. They are hashed, and
+    those of one hash compared. None: two that differ have one hash."""
     hashes = (rows ^ (rows >> HALF)) @ FACTORS[: rows.shape[1]]
     order = np.argsort(hashes)
     ordered = hashes[order]
     begins = np.concatenate([[True], ordered[1:] != ordered[:-1]])
-    codes = np.empty(len(texts), dtype=np.uint32)
+    codes = np.empty(len(rows), dtype=np.uint32)
     codes[order] = np.cumsum(begins) - 1
     places = order[begins]
     are_alike = np.array_equal(rows.take(places.take(codes), axis=0), rows)
     return (places, codes) if are_alike else None
 
 
-def _rows(texts: Texts) -> npt.NDArray[np.uint64] | None:
-    """Each text as a row of words, all as wide, with zeros behind it: at least one byte. None: one
-    of them is too long."""
-    sizes = texts.sizes()
-    width = (int(sizes.max()) // WORD_BYTES + 1) * WORD_BYTES
-    if width > WIDTH_MAX:
-        return None
-    block = np.frombuffer(texts.block + bytes(width), dtype=np.uint8)
-    rows = _words(np.ndarray(len(texts.block) + 1, f"V{width}", block, strides=(1,))[texts.starts])
-    rows &= _words(_first_bytes(width).take(sizes))
-    return rows
+def _texts_in(rows: Rows) -> list[bytes]:
+    """Each without the zeros behind it."""
+    found: list[bytes] = rows.view(f"S{rows.shape[1] * WORD_BYTES}").ravel().tolist()
+    return found
 
 
 @lru_cache
 def _first_bytes(width: int) -> npt.NDArray[np.void]:
     """At n: a row whose first n bytes are kept."""
-    kept = np.tri(width, width, -1, dtype=np.uint8) * np.uint8(255)
+    kept = np.tri(width + 1, width, -1, dtype=np.uint8) * np.uint8(255)
     return kept.view(f"V{width}").ravel()
 
 
-def _words(rows: npt.NDArray[np.void]) -> npt.NDArray[np.uint64]:
-    """Shape (n, words)."""
+def _words(rows: npt.NDArray[np.void]) -> Rows:
     return rows.view("<u8").reshape(len(rows), -1)

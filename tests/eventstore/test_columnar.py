@@ -30,7 +30,7 @@ def many_are_few() -> Iterator[None]:
 
 
 few = st.sampled_from(
-    ["", "a", "b?c", "ü", "12345678", "123456789", "x" * 128, "\n", "?", "a" * 127]
+    ["", "a", "b?c", "ü", "12345678", "123456789", "x" * 129, "\n", "?", "a" * 128, "a\0"]
 )
 many = st.lists(few | st.text(max_size=20), min_size=MANY, max_size=20)
 SOME: dict[str, Any] = {"id": "a", "type": "click", "at": "2026-11-25T18:00:00.123Z", "n": [1, {}]}
@@ -41,8 +41,10 @@ SOME: dict[str, Any] = {"id": "a", "type": "click", "at": "2026-11-25T18:00:00.1
 def test_a_block_has_the_texts_that_it_is_made_of(texts: list[str]):
     block = Texts.of(texts)
     assert len(block) == len(texts)
-    assert block.texts() == block.coded().texts() == coded(texts).texts() == texts
-    assert len(set(block.coded().values)) == len(block.coded().values)
+    assert block.texts() == coded(texts).texts() == texts
+    distinct, codes = block.distinct()
+    assert [distinct[code] for code in codes] == block.pieces()
+    assert len(set(distinct)) == len(distinct)
     assert block.pieces() == [text.encode() for text in texts]
     assert block.joined() == "".join(texts).encode()
     cut = Texts(block.block, block.starts, block.first(ord("?")))
@@ -53,7 +55,8 @@ def test_a_block_has_the_texts_that_it_is_made_of(texts: list[str]):
 def test_texts_that_differ_and_have_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(columnar, "FACTORS", np.zeros_like(columnar.FACTORS))
     texts = [str(number % 7) for number in range(MANY)]
-    assert Texts.of(texts).coded().texts() == texts
+    distinct, codes = Texts.of(texts).distinct()
+    assert [distinct[code].decode() for code in codes] == texts
 
 
 values = st.none() | st.sampled_from(["", "a", "ü", "\n", '"', "\u0000", "\\", "x" * 600, "😀"])

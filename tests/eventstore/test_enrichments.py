@@ -131,7 +131,7 @@ def test_every_rule_of_the_project_knows_what_it_says():
     ],
 )
 def test_hosts_and_paths(url: str, host: str, path: str):
-    assert host_and_path(url) == (host, path)
+    assert host_and_path(url.encode()) == (host, path)
 
 
 def test_urls_are_cut_before_their_query():
@@ -167,7 +167,7 @@ def test_clicks(query: str, network: str):
 
 
 def test_marks_that_say_nothing():
-    assert set(parsed("utm_source&utm_id=7&utm_=")) == {""}
+    assert set(parsed(b"utm_source&utm_id=7&utm_=")) == {""}
     assert of_one({"url": "https://a.example/utm_source=x"}, "campaign")["campaign_source"] == ""
 
 
@@ -449,7 +449,7 @@ def test_addresses_are_read_as_one_text_as_they_are_each(addresses: list[str]) -
     found = columns([{"url": address} for address in addresses], "url", "campaign")
     for index, address in enumerate(addresses):
         page, _, query = address.partition("?")
-        marks = dict(zip(NAMES, parsed(query.partition("#")[0]), strict=True))
+        marks = dict(zip(NAMES, parsed(query.partition("#")[0].encode()), strict=True))
         assert {name: found[name][index] for name in NAMES} == marks
-        host, path = host_and_path(page)
+        host, path = host_and_path(page.encode())
         assert (found["url_host"][index], found["url_path"][index]) == (host, path)

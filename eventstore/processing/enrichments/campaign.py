@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus
 import numpy as np
 import numpy.typing as npt
 
-from eventstore.columnar import Coded, Int64s, Texts
+from eventstore.columnar import Coded, Int64s, Texts, decoded
 from eventstore.event import TEXT_CHARS_MAX
 from eventstore.processing.columns import Columns
 from eventstore.processing.enrichments import options as checked
@@ -43,10 +43,10 @@ def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
 
 
 def enrich(columns: Columns) -> None:
-    marks = marked(*cut(columns)).coded()
-    found = list(map(parsed, marks.values))
+    marks, codes = marked(*cut(columns)).distinct()
+    found = list(map(parsed, marks))
     for place, name in enumerate(NAMES):
-        columns.add(name, Coded([one[place] for one in found], marks.codes))
+        columns.add(name, Coded([one[place] for one in found], codes))
 
 
 def marked(urls: Texts, queries: Int64s) -> Texts:
@@ -78,10 +78,10 @@ def _begins(words: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
 
 
 @lru_cache(maxsize=CACHED_MAX)
-def parsed(marks: str) -> tuple[str, ...]:
+def parsed(marks: bytes) -> tuple[str, ...]:
     """The texts of NAMES."""
     found: dict[str, str] = {}
-    for piece in filter(None, marks.split("&")):
+    for piece in filter(None, decoded(marks).split("&")):
         mark, _, value = piece.partition("=")
         text = unquote_plus(value, errors="replace")[:TEXT_CHARS_MAX]
         if mark in UTM:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from eventstore.columnar import Coded
+from eventstore.columnar import Coded, encoded
 from eventstore.processing.columns import Columns, paired
 from eventstore.processing.enrichments import options as checked
 from eventstore.processing.enrichments.url import divided, host_and_path
@@ -80,7 +80,8 @@ def make(options: Mapping[str, Any]) -> Callable[[Columns], None]:
 def enrich(columns: Columns) -> None:
     # Most visitors come from few places, so these are coded whole, and cut when they are few.
     referrers = columns.source("referrer")
-    hosts = referrers.merged(host_and_path(one.partition("?")[0])[0] for one in referrers.values)
+    pages = (encoded(one.partition("?")[0]) for one in referrers.values)
+    hosts = referrers.merged(host_and_path(page)[0] for page in pages)
     pairs, codes = paired(hosts, divided(columns)[0])
     found = [came_from(referrer, page) for referrer, page in pairs]
     columns.add("referrer_medium", Coded([medium for medium, _ in found], codes))
