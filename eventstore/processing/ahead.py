@@ -15,7 +15,7 @@ from eventstore.dictionaries import Dictionaries
 from eventstore.ports import Enriched, Lease
 from eventstore.processing.enrich import Rules, Unpacked, enrich, enrich_together, unpacked
 
-BYTES_ENOUGH = 1 << 20  # of events, unpacked; the last pack may exceed it
+BYTES_ENOUGH = 2 << 20  # of events, unpacked; the last pack may exceed it
 PACKS_ENOUGH = 32  # their parts share a table: each value has a place in it for each pack
 
 
