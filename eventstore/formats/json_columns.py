@@ -12,7 +12,7 @@ from typing import Any
 import nanoarrow
 import numpy as np
 import orjson
-from arro3.core import DataType, Field, Schema
+from arro3.core import DataType, Field, Schema, Table
 from arro3.io import read_json
 
 from eventstore.columnar import Coded, Texts
@@ -23,6 +23,7 @@ from eventstore.times import Int64s, times_in
 VALID, PLACES, DATA = range(3)  # the buffers of an Arrow array of texts
 CODES = PLACES
 CODED = DataType.dictionary(DataType.uint32(), DataType.string())
+ROWS_AT_ONCE = 2048  # of more its reader would hold some MiB that it works in
 TEXT_OR_NOTHING = {str, type(None)}
 
 
@@ -74,8 +75,8 @@ def read(run: Run) -> JsonColumns | None:
         first = orjson.loads(run.block[: run.block.index(b"\n")])
         if not {type(first.get(name)) for name in names.values()} <= TEXT_OR_NOTHING:
             return None  # found out before all of them are read
-        # One row more than there should be, so that too many are noticed.
-        batch = next(read_json(run.block, schema, batch_size=run.count + 1))
+        batches = list(read_json(run.block, schema, batch_size=ROWS_AT_ONCE))
+        (batch,) = Table.from_batches(batches).combine_chunks().to_batches()
     except Exception:  # noqa: BLE001 - Arrow's Python library raises nothing more precise
         return None
     return JsonColumns(batch, names) if batch.num_rows == run.count else None

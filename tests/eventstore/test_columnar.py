@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from eventstore import columnar, packing
 from eventstore.columnar import Texts, coded
 from eventstore.event import FIELDS, new_pack_id
-from eventstore.formats import READERS, Run, json_fields
+from eventstore.formats import READERS, Run, json_columns, json_fields
 from eventstore.processing import sidecar
 from eventstore.processing.columns import Rows
 from eventstore.processing.enrich import Rules, enrich
@@ -26,6 +26,7 @@ def many_are_few() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(columnar, "MANY", MANY)
         patched.setattr(json_fields, "AT_ONCE_MIN", MANY)
+        patched.setattr(json_columns, "ROWS_AT_ONCE", MANY - 1)
         yield
 
 
