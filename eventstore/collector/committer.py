@@ -13,7 +13,6 @@ import asyncio
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
@@ -91,12 +90,12 @@ class Committer:
         self._pack_bytes_max = pack_bytes_max
         self._late_s = late_s
         self._loop = asyncio.get_running_loop()
-        self._unanswered: deque[Waiting] = deque()
         self._waiting: Turns[Waiting] = Turns()
         self._requests = Shares(requests_max)
         self._bytes = Shares(bytes_max)
         self._batches: SimpleQueue[list[Waiting]] = SimpleQueue()
-        self._busy = False  # the thread has a batch, or will be given one by this turn of the loop
+        self._given: list[Waiting] = []  # the batch that the thread has
+        self._busy = False  # it has one, or will be given one by this turn of the loop
         self._error = ""
         self._error_at_s = 0.0
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
@@ -143,17 +142,16 @@ class Committer:
             self._requests.give_back(tenant, 1)
             raise refusals.no_room()
         self._waiting.add(tenant, waiting, size)
-        self._unanswered.append(waiting)
         if not self._busy:  # what else this turn of the loop brings goes with it
             self._busy = True
             self._loop.call_soon(self._begin)
 
     def _begin(self) -> None:
         """Hands over what is next, if anything waits."""
-        batch = self._next_batch()
-        self._busy = bool(batch)
-        if batch:
-            self._batches.put(batch)
+        self._given = self._next_batch()
+        self._busy = bool(self._given)
+        if self._busy:
+            self._batches.put(self._given)
 
     def _answer(self, answers: Sequence[tuple[Waiting, Outcome]]) -> None:
         for waiting, outcome in answers:
@@ -161,19 +159,14 @@ class Committer:
                 waiting.tell(outcome)
             except Exception:  # the others are to be told
                 log.exception("an answer failed: a fault of ours")
-        self._forget_answered()
         self._loop.call_soon(self._begin)
-
-    def _forget_answered(self) -> None:
-        while self._unanswered and self._unanswered[0].told is None:
-            self._unanswered.popleft()
 
     def _refuse_late(self) -> None:
         """One look at all, now and then, is cheaper than a timer for each."""
-        self._forget_answered()
         late = self._loop.time() - self._late_s
-        while self._unanswered and self._unanswered[0].since_s < late:
-            self._unanswered.popleft().tell(refusals.late())
+        for waiting in (*self._given, *self._waiting):
+            if waiting.since_s < late:
+                waiting.tell(refusals.late())
         if self._thread.is_alive():
             self._loop.call_later(LOOK_S, self._refuse_late)
 

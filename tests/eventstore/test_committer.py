@@ -149,6 +149,22 @@ def test_a_commit_that_fails_acknowledges_nothing(error: Exception, status: int)
     asyncio.run(scenario())
 
 
+def test_who_has_waited_too_long_is_refused_whether_its_commit_has_begun_or_not():
+    async def scenario() -> None:
+        queue = HeldQueue()
+        committer = committer_over(queue, late_s=0)
+        first = submit(committer, b"{}")
+        await begun(queue)
+        for one in (first, submit(committer, b"{}")):
+            with pytest.raises(Refused) as caught:
+                await asyncio.wait_for(one, 30)
+            assert caught.value.status == 503
+        await close(queue, committer)
+        assert len(queue.puts) == 2
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("bounds", [{"requests_max": 3}, {"bytes_max": 8}])
 def test_what_waits_is_bounded(bounds: dict[str, int]):
     async def scenario() -> None:
