@@ -60,8 +60,9 @@ def test_a_folder_becomes_its_role(call: Call, tmp_path: Path, role: str) -> Non
 
 def test_release_comes_after_all_that_it_needs(call: Call) -> None:
     found = states(call("state.show_highstate", pillar=node_pillar()))
-    last = max(found, key=lambda name: found[name]["order"])
-    assert last == "evctl-role-release:evrelease"
+    *_, release, follower = sorted(found, key=lambda name: found[name]["order"])
+    assert release == "evctl-role-release:evrelease"
+    assert follower == "evctl-role-last-word-runs:cmd", "it takes no time from the first release"
 
 
 def test_a_node_that_the_master_does_not_know_is_told_so(call: Call) -> None:
