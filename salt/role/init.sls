@@ -11,9 +11,8 @@ include:
 {% if evctl.services == 'systemd' %}
 # After the release: on a new node it looks at once, and would take its time from the first one.
 evctl-role-last-word-runs:
-  cmd.run:
-    - name: systemctl start evctl-last-word.timer
-    - unless: systemctl is-active -q evctl-last-word.timer
+  service.running:
+    - name: evctl-last-word.timer
     - require:
       - cmd: evctl-role-units-read
 {% endif %}
