@@ -40,6 +40,7 @@ from eventstore.settings import Settings
 log = logging.getLogger("eventstore.collector")
 FAULT = "a fault of ours at %s"
 RECEIPT = "X-Event-Receipt"
+LARGE_BYTES = 256 << 10  # of such bodies one is read in each turn of the loop: others come between
 # Of a request without events, where its protocol allows that.
 NOTHING = Receipt(str(UUID(int=0)), 0, 0)
 
@@ -85,10 +86,16 @@ class EventsHandler:
     """Takes events on one endpoint. path: below the endpoint's own."""
 
     def __init__(
-        self, endpoint: Endpoint, settings: Settings, committer: Committer, receiving: Shares
+        self,
+        endpoint: Endpoint,
+        settings: Settings,
+        committer: Committer,
+        receiving: Shares,
+        one_large: asyncio.Lock,
     ) -> None:
         self._endpoint = endpoint
         self._receiving = receiving
+        self._one_large = one_large
         self._settings = settings
         self._committer = committer
         self._body_bytes_max = endpoint.body_bytes_max or settings.body_bytes_max
@@ -133,7 +140,13 @@ class EventsHandler:
                 )
                 connection = connection_of(request)
                 answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-                self._take(head, raw, held, connection.address, partial(_resolve, answer))
+                take = partial(self._take, head, raw, held, connection.address)
+                if len(raw) > LARGE_BYTES:
+                    async with self._one_large:
+                        take(partial(_resolve, answer))
+                        await asyncio.sleep(0)
+                else:
+                    take(partial(_resolve, answer))
                 reply = await answer
         except Refused as refused:
             sent = _sent(method, path, query, headers, b"")

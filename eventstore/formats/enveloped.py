@@ -6,7 +6,8 @@ An element that is no usable event is refused in its place, and the others are t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 import msgspec
 import orjson
@@ -19,7 +20,6 @@ from eventstore.formats.json_fields import value as object_of
 from eventstore.times import stated_ms
 
 WHITE_SPACE = b" \t\r\n"
-MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 # What may stand where an object is expected: such a member says nothing, and the event is kept.
 Other = bool | int | float | str | list[Any] | None
@@ -82,7 +82,7 @@ def opened(body: bytes, key: str, limits: Limits) -> Envelope:
         raise Refused(400, "no_events", f"{key} is not an array", f"send the events as {key}: […]")
     check_count(values, limits)
     try:
-        return Envelope(value, _elements(MEMBERS.decode(text)[key]), values)
+        return Envelope(value, _elements(_member(text, key)), values)
     except RecursionError:
         raise _too_deep() from None
 
@@ -136,10 +136,25 @@ def text_at(body: bytes, *keys: str) -> str | None:
     value: Any = body
     try:
         for key in keys:
-            value = MEMBERS.decode(value)[key]
+            value = _member(value, key)
         return msgspec.json.decode(value, type=str)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
         return None
+
+
+def _member(value: bytes | msgspec.Raw, key: str) -> msgspec.Raw:
+    """An object's member; KeyError without. What else it has costs no more than to pass it over."""
+    found = _decoder(key).decode(value).found
+    if found is msgspec.UNSET:
+        raise KeyError(key)
+    return cast(msgspec.Raw, found)
+
+
+@cache
+def _decoder(key: str) -> msgspec.json.Decoder[Any]:
+    """key: one that a format looks for."""
+    column = ("found", msgspec.Raw, msgspec.UNSET)
+    return msgspec.json.Decoder(msgspec.defstruct("Member", [column], rename={"found": key}))
 
 
 def said_of(context: bytes) -> dict[str, Any]:
