@@ -1,10 +1,11 @@
 """`events trace ID`: where an event, or a pack, is."""
 
 import argparse
+import time
 
 from eventstore import engines
 from eventstore.event import parse_id
-from eventstore.query.trace import Trace, Tracer
+from eventstore.query.trace import Trace, Tracer, refuse_impossible
 from eventstore.settings import Settings
 from eventstore.times import iso_time
 from eventstore.tools.tool import NotFound, Tool, print_json
@@ -16,6 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, settings: Settings) -> int:
     pack_id, index = parse_id(given.id)
+    refuse_impossible(pack_id, time.time_ns() // 1_000_000)
     queue, store = engines.open_queue(settings), engines.open_store(settings)
     try:
         found = Tracer(queue, store, engines.open_aggregates(settings)).trace(pack_id, index)
@@ -24,9 +26,10 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
         store.close()
     if found is None:
         raise NotFound(
-            f"nothing is known of {given.id}: compare it with the receipt; `events ledger` tells"
-            " whether something was lost, and ev_spool_bytes of a collector whether it still waits"
-            " in a spool"
+            f"nothing is known of {given.id} yet: if it was accepted, it waits in the spool of the"
+            " node that accepted it, a collector whose ev_spool_bytes is not 0; ask again. When all"
+            " of them are 0 and it is still unknown, it was never accepted, or lost:"
+            " `events ledger --minutes N` names the minute and the hop"
         )
     if given.json:
         print_json(found.to_json())
