@@ -147,7 +147,8 @@ class Format:
 
 class Fields(msgspec.Struct, gc=False):
     """What the pipeline reads of one event: whatever JSON value stands there, None without one.
-    The fields are those of event.FIELDS, in its order."""
+    The fields are those of event.FIELDS, in its order. ago_ms: how long before it was sent it
+    happened, where an event says that instead of its time."""
 
     client_id: Any = None
     name: Any = None
@@ -158,6 +159,7 @@ class Fields(msgspec.Struct, gc=False):
     user: Any = None
     session: Any = None
     address: Any = None
+    ago_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,10 @@ class Read(Protocol):
 
     def stated_times(self) -> Int64s:
         """As in times.py, of their field `time`."""
+
+    def agos(self) -> Int64s | None:
+        """How long before they were sent they happened, in milliseconds, as far as they say that;
+        UNSTATED where one doesn't. None: none of them does."""
 
 
 @dataclass(frozen=True, slots=True)

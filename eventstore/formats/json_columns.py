@@ -59,6 +59,9 @@ class JsonColumns:
     def stated_times(self) -> Int64s:
         return times_in(self.texts("time"))
 
+    def agos(self) -> None:
+        return None
+
     def _column(self, name: str) -> Any:
         return self.batch.column(self.names[name])
 

@@ -3,6 +3,7 @@
 Overload is 503: posthog-js sends nothing again after a 4xx, not even after a 429.
 """
 
+import re
 import zlib
 from base64 import b64decode
 from dataclasses import replace
@@ -28,6 +29,7 @@ from eventstore.formats.format import (
     header_key,
 )
 from eventstore.formats.json_fields import decoded
+from eventstore.times import NUMBER_MAX
 
 ANALYTICS = "/i/v1/analytics/events"  # answers for each event; no answer for one: it was taken
 WITH_OR_WITHOUT_SLASH = ("/batch", "/capture", "/e", "/i/v0/e")
@@ -40,6 +42,7 @@ PATHS = (
 OURS = ("api_key", "token", "sent_at", "sentAt")
 FIELDS_MAX = 8
 UNPACKED_BYTES_MAX = 16 << 20  # while looking for the key
+SENT_AT = re.compile(r"(?:^|&)_=([0-9]{13})(?:&|$)")
 GZIP = 16 + zlib.MAX_WBITS
 GZIP_MAGIC = b"\x1f\x8b"
 KINDS = {400: "validation_error", 401: "authentication_error"}
@@ -50,9 +53,14 @@ def read(sent: Sent, limits: Limits) -> Events:
     envelope = _envelope(_unwrapped(sent, limits.bytes_max), limits)
     said = envelope.said
     context = {name: said[name] for name in said if name not in OURS}
-    return envelope.events(
-        limits, context=context, sent_at=said.get("sent_at") or said.get("sentAt")
-    )
+    sent_at = said.get("sent_at") or said.get("sentAt") or _sent_at_of(sent.query)
+    return envelope.events(limits, context=context, sent_at=sent_at)
+
+
+def _sent_at_of(query: str) -> int | None:
+    """What posthog-js says of it: in the query, in milliseconds."""
+    found = SENT_AT.search(query)
+    return int(found[1]) if found else None
 
 
 def _envelope(body: bytes, limits: Limits) -> Envelope:
@@ -152,6 +160,7 @@ class _Event(msgspec.Struct, gc=False):
     timestamp: Any = None
     distinct_id: Any = None
     session_id: Any = None
+    offset: Any = None
     properties: _Properties | Other = None
 
 
@@ -176,7 +185,15 @@ def _fields(event: _Event) -> Fields:
         user=event.distinct_id or found.distinct_id,
         session=event.session_id or found.session,
         address=found.address,
+        ago_ms=_offset(event.offset),
     )
+
+
+def _offset(value: object) -> float | None:
+    """posthog-js states no times, but how long ago it was, in milliseconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if 0 <= value < NUMBER_MAX else None
 
 
 READER = Reader(fields, value)

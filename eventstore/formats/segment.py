@@ -86,6 +86,7 @@ class _Call(msgspec.Struct, gc=False, rename="camel"):
     type: Any = None
     message_id: Any = None
     timestamp: Any = None
+    original_timestamp: Any = None
     event: Any = None
     user_id: Any = None
     anonymous_id: Any = None
@@ -109,7 +110,7 @@ def _fields(call: _Call, said: _Call) -> Fields:
     return Fields(
         client_id=call.message_id,
         name=call.event or call.type or said.type,
-        time=call.timestamp,
+        time=call.timestamp or call.original_timestamp,
         user_agent=context.user_agent,
         url=page.url,
         referrer=page.referrer,

@@ -5,6 +5,7 @@ import gzip
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -243,6 +244,52 @@ def test_name_time_and_user_agent_are_read_of_each(shared_store: Any):
         # Where the sender says when it sent, its clock is put right: this one is an hour slow.
         sent_at_is_known = name in ("segment", "snowplow", "posthog")
         assert one["time_ms"] == (event.received_at_ms if sent_at_is_known else NOW_MS) - 5000, name
+
+
+HOUR_MS = 3_600_000
+ISO = datetime.fromtimestamp(NOW_MS / 1000 - 5, UTC).isoformat(timespec="milliseconds")
+# A request, and how long before its receipt its event happened; None: as long as since NOW_MS, and
+# five seconds. Whoever says when it sent has a clock that is an hour slow.
+TIMES: list[tuple[str, Any, int | None]] = [
+    ("/posthog/e/", [{"event": "e", "offset": 5000}], 5000),
+    ("/posthog/e/", [{"event": "e", "offset": 5000.4, "timestamp": ISO}], None),
+    ("/posthog/batch/", {"sent_at": NOW_MS - HOUR_MS, "batch": [{"offset": 5000}]}, 5000),
+    ("/posthog/e/", [{"event": "e", "offset": -5000}], 0),
+    ("/posthog/e/", [{"event": "e", "offset": 10**30}, {"event": "e", "offset": "5"}], 0),
+    ("/posthog/e/", [{"event": "e", "offset": 400 * 86_400_000}], 0),
+    (f"/posthog/e/?_={NOW_MS - HOUR_MS}&ver=1", [{"timestamp": NOW_MS - HOUR_MS - 5000}], 5000),
+    (f"/snowplow/i?e=pv&dtm=1&ttm={NOW_MS - HOUR_MS - 5000}&stm={NOW_MS - HOUR_MS}", b"", 5000),
+    ("/segment/v1/track", {"originalTimestamp": NOW_MS - HOUR_MS - 5000,
+     "sentAt": NOW_MS - HOUR_MS}, 5000),
+    ("/segment/v1/track", {"timestamp": ISO, "originalTimestamp": 1}, None),
+    ("/mixpanel/track", {"event": "e", "properties": {"time": (NOW_MS - 5000) / 1000}}, None),
+    ("/mixpanel/track", {"event": "e", "properties": {"time": NOW_MS - 5000}}, None),
+    ("/amplitude/batch", {"client_upload_time": ISO, "events": [{"time": NOW_MS - 10_000}]}, 5000),
+    ("/ga4/mp/collect", {"client_id": "c", "timestamp_micros": 1,
+     "events": [{"name": "e", "timestamp_micros": (NOW_MS - 5000) * 1000}]}, None),
+]  # fmt: skip
+
+
+def test_times_are_read_as_each_protocol_states_them(store: Any):
+    asked = {}
+    for number, (target, body, _) in enumerate(TIMES):
+        method = "GET" if body == b"" else "POST"
+        status, headers, _ = store.request(target, body, method=method)
+        assert status in (200, 204), target
+        asked[headers["x-event-receipt"].partition(":")[0]] = number
+    for event in store.events():
+        target, _, ago_ms = TIMES[asked[str(event.id.pack)]]
+        time_ms = NOW_MS - 5000 if ago_ms is None else event.received_at_ms - ago_ms
+        assert store.found(event)["time_ms"] == time_ms, (target, event.body)
+    assert len(store.events()) == len(TIMES) + 1
+
+
+def test_a_retry_that_states_another_offset_is_a_retry(store: Any):
+    for offset_ms in (10, 90_000):
+        body = [{"event": "e", "uuid": "u-1", "offset": offset_ms}]
+        assert store.request("/posthog/e/", body)[0] == 200
+    (event,) = store.events()
+    assert store.found(event)["time_ms"] == event.received_at_ms - 10
 
 
 # Overload and the size of a body are refused alike for all: what differs is how it is said.
