@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import msgspec
 import orjson
+from msgspec import structs
 
 from eventstore.errors import Refused
 from eventstore.formats.checks import is_deeper, loads
@@ -38,14 +39,44 @@ class Envelope:
         self, limits: Limits, *, context: Mapping[str, Any], sent_at: object = None
     ) -> Events:
         """The elements as events; Refused (400) when none of them is usable."""
-        refused = {
+        refused = self.unusable(limits)
+        if len(refused) == len(self.elements):
+            code, _, reason = refused[0].partition(": ")
+            raise Refused(400, code, reason, "send at least one event, as a JSON object")
+        return self._as_events(refused, limits, context, sent_at)
+
+    def only_unusable(
+        self, limits: Limits, *, context: Mapping[str, Any], sent_at: object = None
+    ) -> Events | None:
+        """Those that can't be used, where some can: the others are for their sender to send again.
+        None: it is not so."""
+        refused = self.unusable(limits)
+        if not 0 < len(refused) < len(self.elements):
+            return None
+        some = Envelope(
+            self.said,
+            [self.elements[index] for index in refused],
+            [self.values[index] for index in refused],
+        )
+        whys = dict(enumerate(refused.values()))
+        events = some._as_events(whys, limits, context, sent_at)
+        return structs.replace(events, places=tuple(refused))
+
+    def unusable(self, limits: Limits) -> dict[int, str]:
+        """Index → why it is no usable event."""
+        return {
             index: why
             for index, value in enumerate(self.values)
             if (why := self._unusable(index, value, limits.depth_max))
         }
-        if len(refused) == len(self.elements):
-            code, _, reason = refused[0].partition(": ")
-            raise Refused(400, code, reason, "send at least one event, as a JSON object")
+
+    def _as_events(
+        self,
+        refused: Mapping[int, str],
+        limits: Limits,
+        context: Mapping[str, Any],
+        sent_at: object,
+    ) -> Events:
         block = block_of(self.elements)
         return Events(
             block.block,

@@ -51,7 +51,8 @@ class Events(msgspec.Struct, frozen=True, gc=False):
 
     lengths: as in packing.pack. contexts: runs of events and what each run shares, in the format's
     own terms; (): all of them share nothing. sent_at_ms: when the sender says that it sent them.
-    refused: index → why this event is unusable; it is kept, and becomes a dead letter.
+    refused: index → why this event is unusable; it is kept, and becomes a dead letter. places:
+    where in its request each event stood, when others of it are left to be sent again.
     anonymous: its sender wants its address kept nowhere.
     """
 
@@ -61,6 +62,7 @@ class Events(msgspec.Struct, frozen=True, gc=False):
     contexts: tuple[tuple[int, bytes], ...] = ()
     sent_at_ms: int | None = None
     refused: Mapping[int, str] = msgspec.field(default_factory=dict)
+    places: Sequence[int] = ()
     anonymous: bool = False
 
     @property

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -129,14 +130,13 @@ def test_what_is_taken_is_answered_and_kept_byte_for_byte(store: Any):
 
 
 def test_amplitude_says_how_much_it_took(store: Any):
-    body = f'{{"api_key":"k","events":[{AMPLITUDE}, {{"event_type":"f"}},7]}}'
+    body = f'{{"api_key":"k","events":[{AMPLITUDE}, {{"event_type":"f"}}]}}'
     status, _, answer = store.request("/amplitude/2/httpapi", body)
     said = json.loads(answer)
     assert (status, said["code"], said["events_ingested"]) == (200, 200, 2)
     assert said["payload_size_bytes"] == len(body)
     assert abs(said["server_upload_time"] - time.time() * 1000) < 60_000
     assert [one.body for one in store.events()] == [AMPLITUDE.encode(), b'{"event_type":"f"}']
-    assert [one.body for one in store.reader.dead_letters()] == [b"7"]
 
 
 READ: list[tuple[str, str, dict[str, Any], dict[str, str]]] = [
@@ -392,7 +392,6 @@ def test_one_bad_event_leaves_the_others(store: Any):
         TP2: f'{{"schema":"{PAYLOAD_DATA}","data":[%s,{{"n":1}},%s]}}',
         "/posthog/batch/": '{"batch":[%s,{"n":1},%s]}',
         "/mixpanel/track": '[%s,{"n":1},%s]',
-        "/amplitude/batch": '{"events":[%s,{"n":1},%s]}',
         "/ga4/mp/collect": '{"client_id":"c","events":[%s,{"n":1},%s]}',
     }
     for target, body in targets.items():
@@ -406,8 +405,46 @@ def test_one_bad_event_leaves_the_others(store: Any):
     assert {one.body for one in store.events()} == {b'{"n":1}'}
     letters = [one.body for one in store.reader.dead_letters()]
     assert sorted(letters) == sorted(
-        [b"[7]", deep.encode(), b"null", b'"x"'] * 6 + [b"7", b'[{"n":1}]']
+        [b"[7]", deep.encode(), b"null", b'"x"'] * 5 + [b"7", b'[{"n":1}]']
     )
+
+
+def after(answer: dict[str, Any], events: list[Any]) -> list[Any]:
+    """What Amplitude's own clients send again after an answer of 4xx."""
+    if answer["missing_field"] or answer["error"].startswith("Invalid API key"):
+        return []
+    named = {*chain(*answer["events_with_invalid_fields"].values())}
+    return [event for index, event in enumerate(events) if index not in named]
+
+
+def test_amplitude_names_bad_events_and_takes_the_others_once_they_are_sent_again(store: Any):
+    deep: Any = json.loads('{"a":' * 70 + "1" + "}" * 70)
+    events = [{"n": 1}, [7], {"n": 2}, deep, None]
+    status, headers, answer = store.request("/amplitude/batch", {"events": events})
+    said = json.loads(answer)
+    assert (status, said["code"]) == (400, 400)
+    assert said["events_with_invalid_fields"] == {"event": [1, 3, 4]}
+    assert headers["x-event-receipt"].endswith(":0-2")
+    assert store.events() == []
+    status, _, answer = store.request("/amplitude/batch", {"events": after(said, events)})
+    assert (status, json.loads(answer)["events_ingested"]) == (200, 2)
+    assert [json.loads(one.body) for one in store.events()] == [{"n": 1}, {"n": 2}]
+    letters = {one.index: json.loads(one.body) for one in store.reader.dead_letters()}
+    assert letters == {0: [7], 1: deep, 2: None}
+
+
+def test_amplitudes_clients_give_up_what_can_never_be_taken(new_store: Callable[..., Any]):
+    store = new_store(processor=False, endpoint={"keys": ["right"]})
+    for key, body in (
+        ("wrong", '{"api_key":"wrong","events":[{}]}'),
+        ("right", '{"api_key":"right","events":[7]}'),
+        ("right", '{"api_key":"right","events":{}}'),
+        ("right", '{"api_key":"right","events":[{}],"options":%s}' % ("[" * 99 + "]" * 99)),
+        ("", "{"),
+    ):
+        status, _, answer = store.request("/amplitude/batch", body)
+        assert status == (400 if key == "right" else 401)
+        assert after(json.loads(answer), [7]) == [], body
 
 
 def test_an_unreadable_log_record_is_a_partial_success(store: Any):
