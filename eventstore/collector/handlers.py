@@ -49,7 +49,8 @@ Answering = Callable[[Reply], None]
 
 class Head(msgspec.Struct, frozen=True):
     """What the head of a request says, and so that of every one with the same bytes. path: below
-    the endpoint's own."""
+    the endpoint's own. keeps: whether its events are; of HEAD, which asks what GET would say, none.
+    """
 
     method: str
     path: str
@@ -60,6 +61,7 @@ class Head(msgspec.Struct, frozen=True):
     coding: str
     trace: str
     agent: str
+    keeps: bool
 
     def sent(self, body: bytes) -> Sent:
         """The request, with its body."""
@@ -127,12 +129,13 @@ class EventsHandler:
                 size = min(request.content_length or 0, self._body_bytes_max)
                 self._committer.refuse_overload(self._endpoint.tenant, size)
             head = Head(
-                *(method, path, query, headers),
+                *("GET" if method == "HEAD" else method, path, query, headers),
                 spoken=spoken,
                 kind=self._kind(spoken),
                 coding=codings.coding_of(headers),
                 trace=trace,
                 agent=_agent_of(headers),
+                keeps=method != "HEAD",
             )
             with Held(self._receiving, self._endpoint.tenant) as held:
                 raw = await read_body(
@@ -151,7 +154,8 @@ class EventsHandler:
         except Refused as refused:
             sent = _sent(method, path, query, headers, b"")
             return self._completed(_refused(refuse(sent, refused), refused), headers, trace)
-        reply.again = partial(self._again, head, connection.head_bytes)
+        if head.keeps:
+            reply.again = partial(self._again, head, connection.head_bytes)
         return reply
 
     def _again(
@@ -186,7 +190,7 @@ class EventsHandler:
         events = spoken.read(sent, self._limits)
 
         taken = Taken(self, head, sent, events, held, answer)
-        if events.count:
+        if events.count and head.keeps:
             shares = self._shares(head, peer_address, sent, events)
             self._committer.put(head.kind, events, shares, taken)
         else:

@@ -51,7 +51,7 @@ def asked(
     handler = EventsHandler(settings.endpoints[0], settings, committer, receiving, asyncio.Lock())
     spoken = FORMATS["json"]
     headers = CIMultiDictProxy(CIMultiDict[str]())
-    head = Head("POST", "", "", headers, spoken, handler._kind(spoken), "", "", "")
+    head = Head("POST", "", "", headers, spoken, handler._kind(spoken), "", "", "", True)
     answers: list[Reply] = []
     answer: Callable[[Reply], None] = answers.append
     handler._again(head, 100, body, "192.0.2.1", answer)

@@ -581,6 +581,13 @@ def test_snowplow_by_get_is_an_image_and_a_visitor_is_known_again(shared_store: 
     assert shared_store.found(events[0])["name"] == "struct"
 
 
+def test_head_of_snowplows_image_keeps_nothing(shared_store: Any):
+    status, headers, body = shared_store.request("/snowplow/i?e=pv&eid=h1", method="HEAD")
+    assert (status, headers["content-type"], body) == (200, "image/gif", b"")
+    assert "x-event-receipt" not in headers
+    assert shared_store.events() == []
+
+
 def test_snowplow_knows_a_visitor_among_cookies_of_any_kind(shared_store: Any):
     """What else a domain keeps there is JSON, dates, or nothing sensible."""
     visitor = "c0a2dfbb-eb6b-5f3d-a4f6-792f9393cbd8"
