@@ -4,6 +4,7 @@ import argparse
 import time
 
 from eventstore import engines
+from eventstore.errors import ImpossibleId
 from eventstore.event import parse_id
 from eventstore.query.trace import Trace, Tracer, refuse_impossible
 from eventstore.settings import Settings
@@ -17,10 +18,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, settings: Settings) -> int:
     pack_id, index = parse_id(given.id)
-    refuse_impossible(pack_id, time.time_ns() // 1_000_000)
     queue, store = engines.open_queue(settings), engines.open_store(settings)
     try:
+        refuse_impossible(pack_id, time.time_ns() // 1_000_000)
         found = Tracer(queue, store, engines.open_aggregates(settings)).trace(pack_id, index)
+    except ImpossibleId as error:
+        raise NotFound(f"no event ever had the id {given.id}: {error}") from None
     finally:
         queue.close()
         store.close()

@@ -441,7 +441,7 @@ def test_a_loss_is_an_exit_code(hops: Hops):
     ("arguments", "code", "says"),
     [
         (("trace", str(new_pack_id())), 1, "it waits in the spool"),
-        (("trace", str(uuid4())), 1, "it is no UUIDv7"),
+        (("trace", str(uuid4())), 1, "no event ever had the id"),
         (("show", f"{new_pack_id()}:0"), 1, "is not stored"),
         (("trace", "x"), 2, "no id"),
         (("trace", f"{new_pack_id()}:0-3"), 2, "expected <uuid>:<index>"),
