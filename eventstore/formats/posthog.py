@@ -42,7 +42,8 @@ PATHS = (
 OURS = ("api_key", "token", "sent_at", "sentAt")
 FIELDS_MAX = 8
 UNPACKED_BYTES_MAX = 16 << 20  # while looking for the key
-SENT_AT = re.compile(r"(?:^|&)_=([0-9]{13})(?:&|$)")
+SENT_AT = ("sent_at", "sentAt")
+SENT_AT_QUERY = re.compile(r"(?:^|&)(?:_|sent_at)=([0-9]{13})(?:&|$)")
 GZIP = 16 + zlib.MAX_WBITS
 GZIP_MAGIC = b"\x1f\x8b"
 KINDS = {400: "validation_error", 401: "authentication_error"}
@@ -53,13 +54,13 @@ def read(sent: Sent, limits: Limits) -> Events:
     envelope = _envelope(_unwrapped(sent, limits.bytes_max), limits)
     said = envelope.said
     context = {name: said[name] for name in said if name not in OURS}
-    sent_at = said.get("sent_at") or said.get("sentAt") or _sent_at_of(sent.query)
+    sent_at = next((said[name] for name in SENT_AT if said.get(name)), _sent_at_of(sent.query))
     return envelope.events(limits, context=context, sent_at=sent_at)
 
 
 def _sent_at_of(query: str) -> int | None:
     """What posthog-js says of it: in the query, in milliseconds."""
-    found = SENT_AT.search(query)
+    found = SENT_AT_QUERY.search(query)
     return int(found[1]) if found else None
 
 
@@ -68,9 +69,9 @@ def _envelope(body: bytes, limits: Limits) -> Envelope:
     if type(whole) is dict and "event" not in whole:
         return opened(body, "batch", limits)
     envelope = bare(body, limits)
-    if type(whole) is dict:
-        said = {name: whole[name] for name in ("sent_at", "sentAt") if name in whole}
-        return replace(envelope, said=said)
+    first = envelope.values[0]  # of an array each says the same
+    if type(first) is dict:
+        return replace(envelope, said={name: first[name] for name in SENT_AT if name in first})
     return envelope
 
 
