@@ -258,7 +258,7 @@ TIMES: list[tuple[str, Any, int | None]] = [
     ("/posthog/e/", [{"event": "e", "offset": 10**30}, {"event": "e", "offset": "5"}], 0),
     ("/posthog/e/", [{"event": "e", "offset": 400 * 86_400_000}], 0),
     (f"/posthog/e/?_={NOW_MS - HOUR_MS}&ver=1", [{"timestamp": NOW_MS - HOUR_MS - 5000}], 5000),
-    (f"/posthog/e/?sent_at={NOW_MS - HOUR_MS}", {"timestamp": NOW_MS - HOUR_MS - 5000}, 5000),
+    (f"/posthog/e/?sent_at={NOW_MS - HOUR_MS}", {"event": "e", "timestamp": NOW_MS - HOUR_MS - 5000}, 5000),
     ("/posthog/e/", [{"timestamp": NOW_MS - HOUR_MS - 5000, "sent_at": NOW_MS - HOUR_MS}], 5000),
     (f"/snowplow/i?e=pv&dtm=1&ttm={NOW_MS - HOUR_MS - 5000}&stm={NOW_MS - HOUR_MS}", b"", 5000),
     ("/segment/v1/track", {"originalTimestamp": NOW_MS - HOUR_MS - 5000,
