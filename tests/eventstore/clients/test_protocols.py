@@ -250,19 +250,20 @@ HOUR_MS = 3_600_000
 ISO = datetime.fromtimestamp(NOW_MS / 1000 - 5, UTC).isoformat(timespec="milliseconds")
 # A request, and how long before its receipt its event happened; None: as long as since NOW_MS, and
 # five seconds. Whoever says when it sent has a clock that is an hour slow.
+SENT, THEN = NOW_MS - HOUR_MS, NOW_MS - HOUR_MS - 5000
 TIMES: list[tuple[str, Any, int | None]] = [
     ("/posthog/e/", [{"event": "e", "offset": 5000}], 5000),
     ("/posthog/e/", [{"event": "e", "offset": 5000.4, "timestamp": ISO}], None),
-    ("/posthog/batch/", {"sent_at": NOW_MS - HOUR_MS, "batch": [{"offset": 5000}]}, 5000),
+    ("/posthog/batch/", {"sent_at": SENT, "batch": [{"offset": 5000}]}, 5000),
     ("/posthog/e/", [{"event": "e", "offset": -5000}], 0),
     ("/posthog/e/", [{"event": "e", "offset": 10**30}, {"event": "e", "offset": "5"}], 0),
     ("/posthog/e/", [{"event": "e", "offset": 400 * 86_400_000}], 0),
-    (f"/posthog/e/?_={NOW_MS - HOUR_MS}&ver=1", [{"timestamp": NOW_MS - HOUR_MS - 5000}], 5000),
-    (f"/posthog/e/?sent_at={NOW_MS - HOUR_MS}", {"event": "e", "timestamp": NOW_MS - HOUR_MS - 5000}, 5000),
-    ("/posthog/e/", [{"timestamp": NOW_MS - HOUR_MS - 5000, "sent_at": NOW_MS - HOUR_MS}], 5000),
-    (f"/snowplow/i?e=pv&dtm=1&ttm={NOW_MS - HOUR_MS - 5000}&stm={NOW_MS - HOUR_MS}", b"", 5000),
-    ("/segment/v1/track", {"originalTimestamp": NOW_MS - HOUR_MS - 5000,
-     "sentAt": NOW_MS - HOUR_MS}, 5000),
+    (f"/posthog/e/?_={SENT}&ver=1", [{"timestamp": THEN}], 5000),
+    (f"/posthog/e/?sent_at={SENT}", {"event": "e", "timestamp": THEN}, 5000),
+    ("/posthog/e/", [{"timestamp": THEN, "sent_at": SENT}], 5000),
+    (f"/snowplow/i?e=pv&dtm=1&ttm={THEN}&stm={SENT}", b"", 5000),
+    ("/segment/v1/track", {"originalTimestamp": THEN,
+     "sentAt": SENT}, 5000),
     ("/segment/v1/track", {"timestamp": ISO, "originalTimestamp": 1}, None),
     ("/mixpanel/track", {"event": "e", "properties": {"time": (NOW_MS - 5000) / 1000}}, None),
     ("/mixpanel/track", {"event": "e", "properties": {"time": NOW_MS - 5000}}, None),
