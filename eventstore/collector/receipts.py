@@ -12,6 +12,7 @@ from aiohttp.web_request import BaseRequest
 
 from eventstore.collector.reply import Reply
 from eventstore.errors import EngineUnavailable, ImpossibleId, Refused
+from eventstore.formats.format import JSON
 
 PATH = "/receipt/"
 ASK_AGAIN_S = 5
@@ -46,9 +47,8 @@ class ReceiptHandler:
                 429, "overloaded", "too many receipts are asked for", "ask later", retry_after_s=1
             )
         self._asking += 1
-        text = request.path.removeprefix(PATH)
         try:
-            found = await asyncio.to_thread(self._answers, text)
+            return await asyncio.to_thread(self._answered, request.path.removeprefix(PATH))
         except ValueError:
             raise Refused(
                 400, "not_an_id", "this is no id", "use a receipt's pack, or pack:index"
@@ -67,9 +67,10 @@ class ReceiptHandler:
             ) from None
         finally:
             self._asking -= 1
-        if found is None:
-            return self._not_yet(text)
-        return Reply(200, orjson.dumps(found), "application/json")
+
+    def _answered(self, text: str) -> Reply:
+        found = self._answers(text)
+        return Reply(200, orjson.dumps(found), JSON) if found else self._not_yet(text)
 
     def _not_yet(self, text: str) -> Reply:
         """Whoever has this id may have it of a collector whose packs wait in its own node's spool:
@@ -85,7 +86,7 @@ class ReceiptHandler:
             " unknown, it was never accepted, or lost: the ledger tells",
         }
         headers = {"Retry-After": str(ASK_AGAIN_S)}
-        return Reply(202, orjson.dumps(said), "application/json", headers)
+        return Reply(202, orjson.dumps(said), JSON, headers)
 
     def close(self) -> None:
         self._answers.close()

@@ -5,7 +5,6 @@ import gzip
 import json
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -20,6 +19,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from eventstore import packing
 from eventstore.formats import FORMATS, READERS, Limits, Run, Sent
+from eventstore.times import iso_time
 
 NOW_MS = time.time_ns() // 1_000_000
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -247,7 +247,7 @@ def test_name_time_and_user_agent_are_read_of_each(shared_store: Any):
 
 
 HOUR_MS = 3_600_000
-ISO = datetime.fromtimestamp(NOW_MS / 1000 - 5, UTC).isoformat(timespec="milliseconds")
+ISO = iso_time(NOW_MS - 5000)
 # A request, and how long before its receipt its event happened; None: as long as since NOW_MS, and
 # five seconds. Whoever says when it sent has a clock that is an hour slow.
 SENT, THEN = NOW_MS - HOUR_MS, NOW_MS - HOUR_MS - 5000
