@@ -440,7 +440,7 @@ def test_a_loss_is_an_exit_code(hops: Hops):
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("trace", str(new_pack_id())), 1, "it waits in the spool"),
+        (("trace", str(new_pack_id())), 75, "it waits in the spool"),
         (("trace", str(uuid4())), 1, "no event ever had the id"),
         (("show", f"{new_pack_id()}:0"), 1, "is not stored"),
         (("trace", "x"), 2, "no id"),
