@@ -41,6 +41,7 @@ log = logging.getLogger("eventstore.collector")
 FAULT = "a fault of ours at %s"
 RECEIPT = "X-Event-Receipt"
 LARGE_BYTES = 256 << 10  # of such bodies one is read in each turn of the loop: others come between
+PARSED_BYTES = 1 << 20  # what a large one holds beside its bytes: fewer wait while one is parsed
 # Of a request without events, where its protocol allows that.
 NOTHING = Receipt(str(UUID(int=0)), 0, 0)
 
@@ -145,6 +146,8 @@ class EventsHandler:
                 answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
                 take = partial(self._take, head, raw, held, connection.address)
                 if len(raw) > LARGE_BYTES:
+                    if len(raw) < self._settings.receiving_bytes_max // 2:  # else it has no room
+                        held.more(min(len(raw), PARSED_BYTES))
                     async with self._one_large:
                         take(partial(_resolve, answer))
                         await asyncio.sleep(0)

@@ -35,9 +35,8 @@ OURS = ("api_key", "client_upload_time")
 def read(sent: Sent, limits: Limits) -> Events:
     """The elements of `events`; when some of them can't be used, only these."""
     envelope = opened(sent.body, "events", limits)
-    said = envelope.said
-    context = {name: said[name] for name in said if name not in OURS}
-    sent_at = said.get("client_upload_time")
+    sent_at = envelope.said.get("client_upload_time")
+    context = envelope.rest(OURS)
     return envelope.only_unusable(limits, context=context, sent_at=sent_at) or envelope.events(
         limits, context=context, sent_at=sent_at
     )

@@ -35,6 +35,12 @@ class Envelope:
     elements: list[bytes]
     values: list[Any]
 
+    def rest(self, ours: Sequence[str]) -> dict[str, Any]:
+        """What it says beside these, which are forgotten: no copy, for it may be very much."""
+        for name in ours:
+            self.said.pop(name, None)
+        return self.said
+
     def events(
         self, limits: Limits, *, context: Mapping[str, Any], sent_at: object = None
     ) -> Events:

@@ -53,9 +53,8 @@ def read(sent: Sent, limits: Limits) -> Events:
     """The elements of `batch`; from a page also an array of events, or one."""
     envelope = _envelope(_unwrapped(sent, limits.bytes_max), limits)
     said = envelope.said
-    context = {name: said[name] for name in said if name not in OURS}
     sent_at = next((said[name] for name in SENT_AT if said.get(name)), _sent_at_of(sent.query))
-    return envelope.events(limits, context=context, sent_at=sent_at)
+    return envelope.events(limits, context=envelope.rest(OURS), sent_at=sent_at)
 
 
 def _sent_at_of(query: str) -> int | None:

@@ -40,9 +40,8 @@ def read(sent: Sent, limits: Limits) -> Events:
         sent_at = one.get("sentAt") if type(one) is dict else None
         return envelope.events(limits, context={"type": CALL_OF[sent.path]}, sent_at=sent_at)
     envelope = opened(sent.body, "batch", limits)
-    said = envelope.said
-    context = {name: said[name] for name in said if name not in OURS}
-    return envelope.events(limits, context=context, sent_at=said.get("sentAt"))
+    sent_at = envelope.said.get("sentAt")
+    return envelope.events(limits, context=envelope.rest(OURS), sent_at=sent_at)
 
 
 def answer(_sent: Sent, _receipt: Receipt, _events: Events) -> Answer:
