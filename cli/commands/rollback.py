@@ -56,7 +56,9 @@ def rollback(
         raise WrongState(
             f"{undone.id} has not ended",
             why=f"it is {undone.state}",
-            next_step=f"evctl rollout abort {undone.id}",
+            next_step=f"evctl rollout abort {undone.id}"
+            if undone.may_abort()
+            else f"evctl rollouts {undone.id}",
         )
     nodes = fleet.nodes()
     chosen = set(nodes_in(expression, nodes, Asked(fleet))) if expression else set(undone.nodes)

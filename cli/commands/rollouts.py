@@ -79,8 +79,7 @@ def _show(output: Output, document: Document, *, left: bool) -> None:
     if document.note:
         click.echo(f"  {document.state}: {document.note}")
     if left:
-        go_on = f"evctl rollout resume {document.id}, or evctl rollout abort {document.id}"
-        click.echo(f"  nobody drives it · next: {go_on}")
+        click.echo(f"  nobody drives it · next: {document.ways_on()}")
     elif document.state not in FINAL:
         click.echo(f"  next: evctl rollout watch {document.id}, or pause, or abort")
     for number, wave in enumerate(document.waves, 1):

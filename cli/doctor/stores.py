@@ -139,13 +139,12 @@ def _check_left_open(
             document = documents.load(rollout).document
         except EvctlError:
             continue  # said above
-        go_on = f"evctl rollout resume {rollout} | evctl rollout abort {rollout}"
         if document.state == "paused":
             says = f"is paused: {document.note}" if document.note else "is paused"
-            yield doubtful(f"rollout {rollout}", says, go_on)
+            yield doubtful(f"rollout {rollout}", says, document.ways_on())
         elif document.state not in FINAL and rollout not in holders.values():
             says = f"is {document.state}, and nobody drives it"
-            yield wrong(f"rollout {rollout}", says, go_on, LOCKED)
+            yield wrong(f"rollout {rollout}", says, document.ways_on(), LOCKED)
 
 
 def _check_locks(documents: Documents, now: float) -> Iterator[Check]:

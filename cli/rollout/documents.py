@@ -136,7 +136,7 @@ class Documents:
             raise NodesLocked(
                 f"{node} is locked by {holder}",
                 why=f"it is of {found.operator}; it is {found.state} and nobody drives it",
-                next_step=f"evctl rollout resume {holder}, or evctl rollout abort {holder}",
+                next_step=found.ways_on(),
             )
 
     def _found(self, rollout: str) -> Document | None:

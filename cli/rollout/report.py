@@ -278,7 +278,7 @@ def raise_unless_converged(document: Document) -> None:
         raise Paused(
             f"{document.id} is paused",
             why=document.note,
-            next_step=f"evctl rollout resume {document.id} | evctl rollout abort {document.id}",
+            next_step=document.ways_on(),
         )
     if document.state == "aborted":
         raise Aborted(f"{document.id} was aborted", why=document.note, next_step=next_step)
