@@ -145,6 +145,10 @@ class Document:
         """With the digest of its plan: what is carried out later is what was shown now."""
         return replace(self, plan=plan_digest(self))
 
+    def has_asked(self) -> bool:
+        """Whether any node was asked for anything."""
+        return any("nodes" in entry for entry in self.log)
+
     def may_abort(self) -> bool:
         """A rollback may not: it is the way back. What goes back already can't be told to."""
         return self.kind == "rollout" and self.state in ("running", "paused")
