@@ -31,11 +31,11 @@ def lock(output: Output, expression: str | None, reason: str, as_json: bool) -> 
       evctl lock --range az:a --reason "disks are being changed"
       evctl lock
     """
-    if reason and not expression:
+    if reason and expression is None:
         raise click.UsageError("Lock which nodes? Add --range.")
     fleet = output.load_fleet()
     documents = fleet.documents()
-    if expression:
+    if expression is not None:
         if not reason:
             raise click.UsageError("Say why: --reason. Whoever is refused reads it.")
         nodes = nodes_in(expression, fleet.nodes(), Asked(fleet))

@@ -44,7 +44,7 @@ def release(
         )
     app, fleet = load_app(app_file), output.load_fleet()
     signing_key, registry = fleet.signing_key(), fleet.registry()
-    if channel:
+    if channel is not None:
         fleet.check_channel(channel)
     tarball, manifest = build(
         app,

@@ -28,7 +28,7 @@ def rollouts(output: Output, rollout_id: str | None, as_json: bool) -> None:
       evctl rollouts
       evctl rollouts R000042 --json
     """
-    if rollout_id:
+    if rollout_id is not None:
         show_one(output, rollout_id, as_json=as_json)
         return
     documents = output.load_fleet().documents()

@@ -32,7 +32,7 @@ def status(context: click.Context, expression: str | None, as_json: bool) -> Non
     output: Output = context.obj
     fleet = output.load_fleet()
     nodes = fleet.nodes()
-    asked = nodes_in(expression, nodes, Asked(fleet)) if expression else sorted(nodes)
+    asked = sorted(nodes) if expression is None else nodes_in(expression, nodes, Asked(fleet))
     found = ask(fleet, asked)
     if as_json:
         output.data({"nodes": found})

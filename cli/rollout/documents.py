@@ -74,7 +74,7 @@ class Documents:
         except ObjectMissing as error:
             known = self.ids()
             raise UnknownRollout(
-                f"there is no rollout {rollout_id}",
+                f"there is no rollout {rollout_id or repr(rollout_id)}",
                 why=f"the last one is {known[-1]}" if known else "there is none at all",
                 next_step="evctl rollouts",
             ) from error
