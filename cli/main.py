@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import gc
 import importlib
 import json
@@ -85,8 +84,7 @@ class Table(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and self.get_command(context, args[0]) is None:
             known = self.list_commands(context)
-            near = difflib.get_close_matches(args[0], known, n=1, cutoff=0.0)[0]
-            context.fail(f"No such command {args[0]!r}. Did you mean {near!r}?")
+            raise click.exceptions.NoSuchCommand(args[0], possibilities=known, ctx=context)
         return super().resolve_command(context, args)
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
@@ -169,11 +167,7 @@ def run(arguments: list[str]) -> int:
         tell(error, as_json="--json" in arguments)
         return error.exit_code
     except click.ClickException as error:
-        if "--json" in arguments:
-            wrong = WrongUsage(error.format_message(), next_step="evctl --help")
-            echo(json.dumps({"error": wrong.to_json()}))
-        error.show()
-        return error.exit_code
+        return _tell_of_usage(_with_what_there_is(error), as_json="--json" in arguments)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         return 130
@@ -185,6 +179,30 @@ def run(arguments: list[str]) -> int:
     code = ended if isinstance(ended, int) else 0  # click hands back the code of context.exit
     lost = unwritten()
     return code if lost is None or code else _tell_own(lost, as_json=False)
+
+
+def _tell_of_usage(error: click.ClickException, *, as_json: bool) -> int:
+    if as_json:
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        named = context.command_path if context else "evctl"
+        wrong = WrongUsage(error.format_message(), next_step=f"{named} --help")
+        echo(json.dumps({"error": wrong.to_json()}))
+    error.show()
+    return error.exit_code
+
+
+def _with_what_there_is(error: click.ClickException) -> click.ClickException:
+    """Of a command that isn't there, and is like none that is."""
+    if not isinstance(error, click.exceptions.NoSuchCommand) or error.possibilities:
+        return error
+    context, there = (
+        error.ctx,
+        "`evctl --help` lists all; an app's tools are where its evctl.yaml is",
+    )
+    if context and context.parent and isinstance(context.command, click.Group):
+        there = f"{context.command_path} has {', '.join(context.command.list_commands(context))}"
+    message = f"{error.message} {there}."
+    return click.exceptions.NoSuchCommand(error.command_name, message, ctx=context)
 
 
 def tell(error: EvctlError, *, as_json: bool) -> None:

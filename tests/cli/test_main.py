@@ -103,6 +103,22 @@ def test_a_misspelt_command_is_told_the_nearest(tmp_path):
     assert "rollout" in run_evctl("rolout", cwd=tmp_path).err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("lab", "uo"), "No such command 'uo'. evctl lab has down, follow, kill, shell"),
+        (("events", "ledger"), "No such command 'events'. `evctl --help` lists all"),
+    ],
+)
+def test_where_nothing_is_near_it_says_what_there_is(tmp_path, words, said):
+    assert said in run_evctl(*words, cwd=tmp_path).err
+
+
+def test_a_script_is_told_the_help_of_the_command_that_it_got_wrong(tmp_path):
+    ran = run_evctl("rollout", "--range", "all", "--json", cwd=tmp_path)
+    assert json.loads(ran.out)["error"]["next"] == "evctl rollout --help"
+
+
 def _with_own_fault(
     tmp_path, *arguments: str, before: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
