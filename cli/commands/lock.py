@@ -10,7 +10,7 @@ import click
 from cli.announce import record
 from cli.asked import Asked
 from cli.history.entry import user_of
-from cli.output import NOTE, Output, json_option
+from cli.output import NOTE, Output, echo, json_option
 from cli.ranges import counted, fold, nodes_in
 
 
@@ -46,6 +46,8 @@ def lock(output: Output, expression: str | None, reason: str, as_json: bool) -> 
     if as_json:
         output.data({"locked": holds})
         return
+    if not holds:
+        echo("no node is locked", err=True)
     for node, hold in holds.items():
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(hold["at"]))
         click.echo(f"{node:20} since {at} by {hold['operator']}: {hold['reason']}")

@@ -21,7 +21,7 @@ def _lines(output: Output) -> list[str]:
         fleet = output.load_fleet()
         nodes = fleet.nodes()
     except EvctlError as error:
-        return [f"no fleet: {error.what}", "next: evctl lab up   (or see evctl --help)"]
+        return [error.what, "next: evctl lab up   (or see evctl --help)"]
     lines = [f"fleet {fleet.config.name} · {len(nodes)} nodes · {fleet.path}"]
     try:
         releases = fleet.registry().releases()

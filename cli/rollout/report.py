@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -171,8 +172,11 @@ def _lines(document: Document, event: str, facts: dict[str, Any]) -> list[tuple[
     if event == "answer":
         return [_answer(facts)]
     if event in ("pause", "paused", "rolling_back", "aborting"):
-        why = f": {document.note}" if document.note else ""
-        return [(UNKNOWN, f"{document.state}{why}")]
+        state = "paused" if event == "pause" else event
+        # Whoever watches afterwards has the document as it is now.
+        now = document.note if document.state == state else ""
+        why = facts.get("note") or now or facts.get("reason")
+        return [(UNKNOWN, f"{state}: {why}" if why else state)]
     return []
 
 
@@ -215,8 +219,18 @@ def show_end(output: Output, document: Document) -> None:
         f"{glyph} {document.id} {document.state} · {figures['swaps']} swaps · "
         f"{figures['duration_s']:.1f} s"
     )
-    if document.state == "converged" and document.kind == "rollout":
-        echo(f"undo: evctl rollback {document.id}")
+    if document.state == "converged" and (undo := _undo(document)):
+        echo(f"undo: {undo}")
+
+
+def _undo(document: Document) -> str:
+    """Of a rollback a rollout, where all came from the same release; empty: no single command."""
+    if document.kind == "rollout":
+        return f"evctl rollback {document.id}"
+    before = {record.before for record in document.nodes.values()}
+    if len(before) > 1 or None in before:
+        return ""
+    return f"evctl rollout --range {shlex.quote(fold(document.nodes))} --to {before.pop()}"
 
 
 def summary(document: Document) -> dict[str, Any]:
@@ -286,7 +300,7 @@ def raise_unless_converged(document: Document) -> None:
         some = [n for n, record in document.nodes.items() if record.fault]
         raise Partial(
             f"{document.id}: not all nodes came along: {', '.join(some)}",
-            why=why,
+            why=why or "no answer; it becomes what it should be by itself when it returns",
             next_step=f"evctl rollout retry {document.id}",
         )
     raise NotRolledBack(f"{document.id} failed", why=why, next_step="evctl status")

@@ -388,5 +388,5 @@ def test_on_locked_nodes_nothing_begins(evctl, nodes, new):
     assert json.loads(evctl("rollouts", "--json").out) == {"rollouts": []}
     assert "new disks" in evctl("lock").out
     assert evctl("unlock", "--range", "web-02").code == 0
-    assert evctl("lock").out == ""
+    assert (evctl("lock").out, evctl("lock").err) == ("", "no node is locked\n")
     assert roll_out(evctl, new, "--yes").code == 0
