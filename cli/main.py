@@ -126,20 +126,21 @@ def evctl(context: click.Context, fleet: Path | None, no_color: bool, quiet: boo
 
     \b
     Examples:
-      evctl lab up                                   a fleet of real nodes, to try it on
-      evctl release                                  package and publish this app's tree
-      evctl rollout --range role:collector --to ID   bring nodes to a release
-      evctl rollback                                 back to what served before
-      evctl status                                   what each node serves
-      evctl fleet                                    what the fleet is, without asking a node
-      evctl range 'role:collector!collector-01'      which nodes an expression names
+      evctl lab up                                  real nodes, to try it on
+      evctl release                                 package and publish this app
+      evctl rollout --range role:collector --to ID  bring nodes to a release
+      evctl rollback                                back to what served before
+      evctl status                                  what each node serves
+      evctl fleet                                   what the fleet is
+      evctl range 'role:collector!collector-01'     which nodes that names
 
     \b
     Exit codes:
       0 done   1 our own fault   2 usage   3 --plan --exit-code found changes
-      4 not allowed, not trusted   5 failed and rolled back   6 failed, not rolled back
-      7 partial: nodes silent or left behind   8 locked, or changed meanwhile   9 paused
-      130 stopped with Ctrl-C, or detached: the work goes on
+      4 not allowed, not trusted   5 failed and rolled back
+      6 failed, not rolled back    7 partial: nodes silent or left behind
+      8 locked, or changed meanwhile   9 paused
+      130 stopped with Ctrl-C, terminated or detached: E4017 says what is left
     """
     context.obj = Output(fleet=fleet, color=False if no_color else None, quiet=quiet)
     if context.invoked_subcommand is None:

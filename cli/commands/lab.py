@@ -31,12 +31,12 @@ def lab() -> None:
 
     \b
     Examples:
-      evctl lab up                          a Salt master and the usual five nodes
-      evctl lab up --nodes web-01=web       that node, with the role `web`, and those it has
+      evctl lab up                      a Salt master and the usual five nodes
+      evctl lab up --nodes web-01=web   this node, of role `web`, and those it has
       evctl lab shell collector-01 -- systemctl status 'ev-*'
-      evctl lab kill collector-01           a power cut; `evctl lab up` turns it on again
-      evctl lab follow                      as many nodes as the autoscaler says
-      evctl lab down                        leaves nothing behind
+      evctl lab kill collector-01       a power cut; `evctl lab up` turns it on
+      evctl lab follow                  as many nodes as the autoscaler says
+      evctl lab down                    leaves nothing behind
     """
 
 
@@ -75,10 +75,10 @@ def up(
 
     \b
     Examples:
-      evctl lab up                                   a Salt master and the usual five nodes
+      evctl lab up                   a Salt master and the usual five nodes
       evctl lab up --driver process --name mine
       evctl lab up --nodes web-01=web
-      evctl lab up --engine aws                      on DynamoDB Local, ElasticMQ and an S3 server
+      evctl lab up --engine aws      on DynamoDB Local, ElasticMQ, an S3 server
     """
     made, powered_on = operate.up(
         _root(name), name, driver, _wanted(nodes), _say, wanted_engine=engine
@@ -154,7 +154,7 @@ def follow(name: str, once: bool, as_json: bool) -> None:
 
     \b
     Examples:
-      evctl lab follow                          after `evctl lab up --nodes autoscaler-01`
+      evctl lab follow               after `evctl lab up --nodes autoscaler-01`
       evctl lab follow --name mine --once --json
     """
     from cli.lab import following

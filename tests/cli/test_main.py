@@ -70,6 +70,14 @@ def test_every_command_that_prints_has_json(path):
     assert has is (path not in WITHOUT_JSON)
 
 
+@pytest.mark.parametrize("path", sorted(EVERY))
+def test_help_fits_a_terminal_of_eighty_columns(path):
+    """All but commands to copy, and the choices of one option."""
+    context = click.Context(EVERY[path], info_name=path, terminal_width=80)
+    long = [line for line in EVERY[path].get_help(context).splitlines() if len(line) > 80]
+    assert [line for line in long if not re.fullmatch(r" +(evctl( \S+)+|--instance.*)", line)] == []
+
+
 def test_bare_without_a_fleet_says_what_to_do(tmp_path):
     ran = run_evctl(cwd=tmp_path)
     assert ran.code == 0
