@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from artifacts.app import AppError, find_app, load_app
 from cli.announce import record_done, tell_nodes
+from cli.fleet import Fleet, FleetNotAllowed
 from cli.output import GOOD, NOTE, Output, json_option
 from cli.promotion import point, promotion, require_order
 
@@ -46,17 +50,17 @@ def release(
     signing_key, registry = fleet.signing_key(), fleet.registry()
     if channel is not None:
         fleet.check_channel(channel)
-    tarball, manifest = build(
-        app,
-        fleet.cache() / "built",
-        wheels_cache=fleet.cache() / "wheels",
-        allow_dirty=allow_dirty,
-        progress=lambda line: output.say(NOTE, line),
-    )
-    if channel:
-        require_order(fleet, manifest.roles, channel, manifest.release)
-    published = registry.publish(tarball, manifest, signing_key)
-    tarball.unlink()
+    with _place_to_build(fleet) as folder:
+        tarball, manifest = build(
+            app,
+            folder,
+            wheels_cache=fleet.cache() / "wheels",
+            allow_dirty=allow_dirty,
+            progress=lambda line: output.say(NOTE, line),
+        )
+        if channel:
+            require_order(fleet, manifest.roles, channel, manifest.release)
+        published = registry.publish(tarball, manifest, signing_key)
     if published:
         record_done(output, fleet, "release", {"release": manifest.release}, why=reason)
     if channel:
@@ -86,3 +90,20 @@ def release(
     )
     expression = ",".join(f"role:{name}" for name in sorted(manifest.roles))
     click.echo(f"next: evctl rollout --range '{expression}' --to {manifest.release}")
+
+
+@contextmanager
+def _place_to_build(fleet: Fleet) -> Iterator[Path]:
+    """In the cache; this command's own, since another may release the same. FleetNotAllowed."""
+    built = fleet.cache() / "built"
+    try:
+        built.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(dir=built)
+    except PermissionError as error:
+        raise FleetNotAllowed(
+            f"can't write {fleet.cache()}",
+            why=error.strerror or str(error),
+            next_step=f"run it as its owner, or name another `cache` in {fleet.path}",
+        ) from error
+    with folder as name:
+        yield Path(name)

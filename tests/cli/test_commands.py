@@ -257,6 +257,18 @@ def test_a_user_who_may_not_read_the_masters_settings(world, arguments):
     _refused(ran, 4, "E3002", str(settings), "run evctl as root")
 
 
+def test_a_user_who_may_not_read_the_signing_key_or_write_the_cache(world):
+    key, cache = world.root / "signing.key", world.root / "cache"
+    cache.mkdir(mode=0o500)
+    ran = run_evctl("--fleet", world.fleet, "release", cwd=world.app, before=WITHOUT_RIGHTS)
+    _refused(ran, 4, "E5202", str(cache), "`cache` in ")
+    cache.chmod(0o700)
+    key.chmod(0)
+    ran = run_evctl("--fleet", world.fleet, "release", cwd=world.app, before=WITHOUT_RIGHTS)
+    _refused(ran, 4, "E2203", str(key), "its owner")
+    assert "evctl key new" not in ran.err, "a key is never overwritten"
+
+
 @pytest.mark.parametrize("closed", ["registry", "documents"])
 def test_a_user_who_may_not_use_the_registry_or_the_documents(world, closed):
     (world.root / closed).chmod(0)
