@@ -13,6 +13,7 @@ from artifacts.errors import EvctlError
 from cli.fleet import Fleet
 from cli.history.entry import Entry, Head
 from cli.history.verify import DIGITS_MIN, Told, Verdict, verify
+from cli.numbers import number_of
 from cli.option_types import refuse_before_further
 from cli.output import BAD, GOOD, UNKNOWN, Output, json_option
 from cli.rollout.errors import DocumentChanged
@@ -98,7 +99,9 @@ def verify_history(output: Output, heads: tuple[str, ...], as_json: bool) -> Non
             next_step="compare history/ and rollouts/ with a backup of the documents",
         )
     if not as_json:
-        click.echo(f"{output.mark(GOOD)} {verdict.head.number} entries, whole")
+        click.echo(
+            f"{output.mark(GOOD)} {number_of(verdict.head.number, 'entry', 'entries')}, whole"
+        )
         if verdict.head.number:
             click.echo(f"keep elsewhere: evctl history verify --head {verdict.head}")
 

@@ -7,6 +7,7 @@ import time
 import click
 
 from artifacts.errors import EvctlError
+from cli.numbers import number_of
 from cli.output import Output
 from cli.rollout.document import FINAL
 
@@ -22,10 +23,10 @@ def _lines(output: Output) -> list[str]:
         nodes = fleet.nodes()
     except EvctlError as error:
         return [error.what, "next: evctl lab up   (or see evctl --help)"]
-    lines = [f"fleet {fleet.config.name} · {len(nodes)} nodes · {fleet.path}"]
+    lines = [f"fleet {fleet.config.name} · {number_of(len(nodes), 'node')} · {fleet.path}"]
     try:
         releases = fleet.registry().releases()
-        lines.append(f"registry {fleet.config.registry} · {len(releases)} releases")
+        lines.append(f"registry {fleet.config.registry} · {number_of(len(releases), 'release')}")
         documents = fleet.documents()
         rollouts = documents.ids()
     except EvctlError as error:

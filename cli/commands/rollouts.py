@@ -8,6 +8,7 @@ import click
 
 from cli import option_types
 from cli.announce import GLYPHS
+from cli.numbers import number_of
 from cli.output import BAD, NOTE, Output, json_option
 from cli.rollout import report
 from cli.rollout.document import FINAL, Document
@@ -69,8 +70,8 @@ def _line(output: Output, document: Document) -> str:
     to = ", ".join(sorted({record.to for record in document.nodes.values()}))
     why = f" · {document.reason}" if document.reason else ""
     return (
-        f"{glyph} {document.id} {at} {document.kind} to {to} · {len(document.nodes)} nodes · "
-        f"{document.state} · by {document.operator}{why}"
+        f"{glyph} {document.id} {at} {document.kind} to {to} · "
+        f"{number_of(len(document.nodes), 'node')} · {document.state} · by {document.operator}{why}"
     )
 
 

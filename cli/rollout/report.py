@@ -12,6 +12,7 @@ from typing import Any
 
 from artifacts.gates import Gate
 from artifacts.windows import closed_now
+from cli.numbers import number_of
 from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output, echo
 from cli.ranges import counted, fold
 from cli.rollout.document import Document, NodeRecord, Probe
@@ -31,7 +32,8 @@ def show_plan(output: Output, fleet: str, plan: Document, named: int) -> None:
         return
     unchanged = named - len(plan.nodes)
     if not plan.nodes:
-        echo(f"Plan  {fleet}: nothing to do, {unchanged} nodes are there already", err=True)
+        there = number_of(unchanged, "node")
+        echo(f"Plan  {fleet}: nothing to do, {there} there already", err=True)
         return
     for line in _plan_lines(fleet, plan, unchanged):
         echo(line, err=True)
@@ -40,9 +42,9 @@ def show_plan(output: Output, fleet: str, plan: Document, named: int) -> None:
 def _plan_lines(fleet: str, plan: Document, unchanged: int) -> Iterator[str]:
     yield f"Plan {plan.plan}  {fleet}"
     for (role, before, to), count in _moves(plan.nodes).items():
-        yield f"  {role:16} {before or 'nothing'} → {to}   {count} nodes"
+        yield f"  {role:16} {before or 'nothing'} → {to}   {number_of(count, 'node')}"
     sizes = " / ".join(str(len(wave)) for wave in plan.waves)
-    yield f"  ~ {len(plan.nodes)} nodes, waves {sizes}      = {unchanged} unchanged"
+    yield f"  ~ {number_of(len(plan.nodes), 'node')}, waves {sizes}      = {unchanged} unchanged"
     for number, wave in enumerate(plan.waves, 1):
         yield f"  wave {number}/{len(plan.waves)}  {counted(wave)}"
     if away := [node for node, record in plan.nodes.items() if record.away]:
@@ -216,7 +218,7 @@ def show_end(output: Output, document: Document) -> None:
     glyphs = {"converged": GOOD, "paused": UNKNOWN, "partial": UNKNOWN}
     glyph = output.mark(glyphs.get(document.state, BAD))
     echo(
-        f"{glyph} {document.id} {document.state} · {figures['swaps']} swaps · "
+        f"{glyph} {document.id} {document.state} · {number_of(figures['swaps'], 'swap')} · "
         f"{figures['duration_s']:.1f} s"
     )
     if document.state == "converged" and (undo := _undo(document)):

@@ -92,7 +92,7 @@ def test_bare_with_a_fleet_says_how_it_is(world):
     assert "0 releases" in ran.out
     assert "next: evctl release" in ran.out
     world.release()
-    assert "1 releases" in world.evctl().out
+    assert "1 release\n" in world.evctl().out
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_what_an_encoding_has_not_is_a_number(world):
     where = ("--fleet", world.fleet, "history", "verify")
     ran = run_evctl(*where, cwd=world.app, env={"PYTHONIOENCODING": "latin-1"})
     assert ran.code == 0
-    assert ran.out.startswith(r"\u2714 1 entries, whole")
+    assert ran.out.startswith(r"\u2714 1 entry, whole")
 
 
 def test_bytes_that_are_no_text_are_no_fault(world):

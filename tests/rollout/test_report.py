@@ -124,8 +124,8 @@ def test_the_plan_shows_moves_and_waves(capsys):
     report.show_plan(LOUD, "default", document, 6)
     shown = capsys.readouterr()
     assert not shown.out
-    assert f"{OLD} → {NEW}   1 nodes" in shown.err
-    assert f"nothing → {NEW}   1 nodes" in shown.err
+    assert f"{OLD} → {NEW}   1 node\n" in shown.err
+    assert f"nothing → {NEW}   1 node\n" in shown.err
     assert "2 nodes, waves 1 / 1" in shown.err
     assert "4 unchanged" in shown.err
     assert f"Plan {document.plan}  default" in shown.err
