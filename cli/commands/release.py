@@ -84,10 +84,9 @@ def release(
         )
         return
     said = "published" if published else "was published already"
-    size_mb = manifest.tarball_bytes / 1e6
-    click.echo(
-        f"{output.mark(GOOD)} {manifest.release} {said} · {size_mb:.1f} MB · {seconds:.1f} s"
-    )
+    size = manifest.tarball_bytes
+    sized = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+    click.echo(f"{output.mark(GOOD)} {manifest.release} {said} · {sized} · {seconds:.1f} s")
     expression = ",".join(f"role:{name}" for name in sorted(manifest.roles))
     click.echo(f"next: evctl rollout --range '{expression}' --to {manifest.release}")
 

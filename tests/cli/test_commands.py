@@ -57,6 +57,7 @@ def test_a_release_is_published_once(world):
     second = world.evctl("release", "--json").json()
     assert second["release"] == first["release"]
     assert not second["published"]
+    assert "was published already · 20 kB · " in world.evctl("release").out
 
 
 def test_a_release_says_what_comes_next(world):
