@@ -5,12 +5,14 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
 
 from artifacts.app import AppError, find_app, load_app
+from artifacts.errors import EvctlError
+from artifacts.manifest import Manifest
 from cli.announce import record_done, tell_nodes
 from cli.fleet import Fleet, FleetNotAllowed
 from cli.output import GOOD, NOTE, Output, json_option
@@ -87,8 +89,18 @@ def release(
     size = manifest.tarball_bytes
     sized = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
     click.echo(f"{output.mark(GOOD)} {manifest.release} {said} · {sized} · {seconds:.1f} s")
-    expression = ",".join(f"role:{name}" for name in sorted(manifest.roles))
-    click.echo(f"next: evctl rollout --range '{expression}' --to {manifest.release}")
+    click.echo(f"next: {_next_step(fleet, manifest)}")
+
+
+def _next_step(fleet: Fleet, manifest: Manifest) -> str:
+    """A rollout to the roles that nodes have."""
+    roles = set(manifest.roles)
+    with suppress(EvctlError):  # where releases are made, the map of nodes needn't be
+        roles &= {node.role for node in fleet.nodes().values() if node.role}
+    if not roles:
+        return f"name nodes in {fleet.config.nodes}; in a lab: evctl lab up"
+    expression = ",".join(f"role:{name}" for name in sorted(roles))
+    return f"evctl rollout --range '{expression}' --to {manifest.release}"
 
 
 @contextmanager

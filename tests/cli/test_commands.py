@@ -66,6 +66,17 @@ def test_a_release_says_what_comes_next(world):
     assert "next: evctl rollout --range 'role:web' --to 1.0.0-" in ran.out
 
 
+def test_what_comes_next_names_only_roles_that_nodes_have(world):
+    """A range that names another one is refused."""
+    app = world.app / "evctl.yaml"
+    more = "  jobs: {command: [python, -m, web], listen: 8091, ready_s: 1, drain_s: 1}\n"
+    app.write_text(app.read_text() + more)
+    commit(world.app, "a role that nobody has")
+    assert "next: evctl rollout --range 'role:web' --to 1.0.0-" in world.evctl("release").out
+    (world.root / "nodes.yaml").write_text("{}")
+    assert "next: name nodes in " in world.evctl("release").out
+
+
 def test_a_channel_is_pointed_at_it(world):
     assert world.evctl("releases", "--json").json() == {
         "releases": [],
