@@ -12,7 +12,7 @@ from typing import Any
 
 from artifacts.gates import Gate
 from artifacts.windows import closed_now
-from cli.numbers import number_of
+from cli.numbers import figures, number_of
 from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output, echo
 from cli.ranges import counted, fold
 from cli.rollout.document import Document, NodeRecord, Probe
@@ -87,8 +87,8 @@ def estimate_s(plan: Document) -> float:
 
 
 def gate_says(gate: Gate) -> str:
-    bounds = [f"at most {gate.at_most:g}"] if gate.at_most is not None else []
-    bounds += [f"worse by {gate.worse_by:g} at most"] if gate.worse_by is not None else []
+    bounds = [f"at most {figures(gate.at_most)}"] if gate.at_most is not None else []
+    bounds += [f"worse by {figures(gate.worse_by)} at most"] if gate.worse_by is not None else []
     return f"{gate.name} ({', '.join(bounds)})"
 
 
