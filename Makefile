@@ -1,6 +1,8 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. Each sets up what it needs.
 SHELL := /bin/bash
-PYTHON ?= python3.11
+# The system's own, as nodes take it: others on a developer's machine are often built without the
+# compiler's profile, and Python is a third slower then.
+PYTHON ?= $(or $(wildcard /usr/bin/python3.11),python3.11)
 VENV := .venv
 BIN := $(VENV)/bin
 DRIVER ?= auto
@@ -68,7 +70,8 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 
 $(VENV)/ready: requirements/dev.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV) || (apt-get update -q && apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV))
+	$(if $(filter /usr/bin/%,$(PYTHON)),$(call debian,python3-venv python3-dev gcc libc6-dev))
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
 	touch $@

@@ -44,6 +44,7 @@ recon_randomize: true
 tcp_keepalive_idle: 20
 tcp_keepalive_intvl: 5
 tcp_keepalive_cnt: 3
+autoload_dynamic_modules: false
 enable_fqdns_grains: false
 enable_gpu_grains: false
 grains_cache: false

@@ -31,6 +31,7 @@ def config(lab: Lab, node: NodeSpec, token: str) -> str:
             "tcp_keepalive_cnt": 3,
             "auth_timeout": 5,
             "master_alive_interval": 0,
+            "autoload_dynamic_modules": False,  # the toolkit's states bring its own
             "enable_fqdns_grains": False,
             "enable_gpu_grains": False,
             "grains_cache": False,

@@ -7,6 +7,15 @@ include:
   - role.{{ evctl.services }}
   - role.settings
   - role.release
+
+{% if evctl.services == 'systemd' %}
+# After the release: on a new node it looks at once, and would take its time from the first one.
+evctl-role-last-word-runs:
+  service.running:
+    - name: evctl-last-word.timer
+    - require:
+      - cmd: evctl-role-units-read
+{% endif %}
 {% else %}
 evctl-role-none:
   test.nop:

@@ -77,10 +77,3 @@ evctl-role-at-boot-{{ target }}:
     - target: /etc/systemd/system/{{ unit }}
     - makedirs: True
 {% endfor %}
-
-evctl-role-last-word-runs:
-  cmd.run:
-    - name: systemctl start evctl-last-word.timer
-    - unless: systemctl is-active -q evctl-last-word.timer
-    - require:
-      - cmd: evctl-role-units-read

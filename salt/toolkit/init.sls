@@ -13,6 +13,17 @@ evctl-toolkit-code:
     - exclude_pat: 'E@__pycache__'
     - clean: True
 
+# Salt's own way looks for eighteen kinds of modules, each with a connection of its own: a second of a
+# new node's processor time. Nodes with `autoload_dynamic_modules: false` get ours here alone.
+{% for kind in ('modules', 'states') %}
+evctl-toolkit-{{ kind }}:
+  file.recurse:
+    - name: {{ opts.extension_modules }}/{{ kind }}
+    - source: salt://_{{ kind }}
+    - exclude_pat: 'E@__pycache__'
+    - reload_modules: True
+{% endfor %}
+
 evctl-toolkit-settings:
   file.serialize:
     - name: {{ root }}/etc/evctl/node.yaml
