@@ -373,6 +373,7 @@ def test_why_a_node_is_on_its_release(evctl, world, nodes, new):
     assert (said["decided_by"], said["rollouts"]) == ("R000002", ["R000002", "R000001"])
     assert json.loads(evctl("explain", "db-01", "--json").out)["decided_by"] == "stable"
     assert evctl("explain", "web-99").code == 2
+    assert "Did you mean 'web-01'?" in evctl("explain", "web-1").err
     assert evctl("explain", "E9999").code == 2
 
 
