@@ -9,9 +9,10 @@ which dictionary it needs.
 import struct
 import threading
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby, islice, repeat
+from itertools import chain, count, groupby, islice, repeat
 from typing import Any
 from uuid import UUID
 
@@ -114,11 +115,11 @@ class Pack:
             yield contexts[0][0], self.block, self.lengths, self.count
             return
         events, start = self.events, 0
-        for context, count in contexts:
-            some = events[start : start + count]
-            lengths = None if self.lengths is None else self.lengths[start : start + count]
-            yield context, (b"\n" if lengths is None else b"").join(some), lengths, count
-            start += count
+        for context, number in contexts:
+            some = events[start : start + number]
+            lengths = None if self.lengths is None else self.lengths[start : start + number]
+            yield context, (b"\n" if lengths is None else b"").join(some), lengths, number
+            start += number
 
 
 class Compressors(threading.local):
@@ -169,11 +170,12 @@ def pack(
     divider = b"\n" if lengths is None else b""
     values = zip(*map(astuple, shares), strict=True)
     columns: dict[str, Sequence[Any]] = dict(zip(COLUMNS, values, strict=True))
-    texts: dict[str, int] = {"": 0}
-    contexts: dict[bytes, int] = {}
+    # Numbered as they come, without a step of Python for each.
+    texts: dict[str, int] = defaultdict(count(1).__next__, {"": 0})
+    contexts: dict[bytes, int] = defaultdict(count().__next__)
     for name in ("user_agent", "address", "trace"):
-        columns[name] = [texts.setdefault(text, len(texts)) for text in columns[name]]
-    columns["context"] = [contexts.setdefault(one, len(contexts)) for one in columns["context"]]
+        columns[name] = list(map(texts.__getitem__, columns[name]))
+    columns["context"] = list(map(contexts.__getitem__, columns["context"]))
     header: dict[str, Any] = {
         "id": pack_id.hex,
         "format": format_name,

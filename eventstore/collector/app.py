@@ -117,7 +117,7 @@ class Collector:
     async def close(self) -> None:
         if self._syslog_stopped is not None:
             await self._syslog_stopped
-        await asyncio.to_thread(self._committer.close)
+        await self._committer.close()
         if self._receipts:
             self._receipts.close()
         await asyncio.to_thread(self._outlet.close)

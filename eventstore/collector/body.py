@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
@@ -15,15 +16,12 @@ from eventstore.errors import Refused
 REQUEST_BYTES = 8 << 10  # what one in flight costs beside what was sent, as measured
 
 
-class Held:
+class Held(msgspec.Struct, gc=False):
     """What one request takes of the memory that all may take together, until it is answered."""
 
-    __slots__ = ("_shares", "_size", "_tenant")
-
-    def __init__(self, shares: Shares, tenant: str) -> None:
-        self._shares = shares
-        self._tenant = tenant
-        self._size = 0
+    shares: Shares
+    tenant: str
+    size: int = 0
 
     def __enter__(self) -> "Held":
         return self
@@ -33,15 +31,15 @@ class Held:
 
     def give_back(self) -> None:
         """All of it, at the end."""
-        size, self._size = self._size, 0
+        size, self.size = self.size, 0
         if size:
-            self._shares.give_back(self._tenant, size)
+            self.shares.give_back(self.tenant, size)
 
     def more(self, size: int) -> None:
         """Raises Refused when there is no room."""
-        if not self._shares.take(self._tenant, size):
+        if not self.shares.take(self.tenant, size):
             raise overloaded("too many bytes are being received", close=True)
-        self._size += size
+        self.size += size
 
     def whole(self, body: bytes, head_bytes: int, bytes_max: int) -> None:
         """A request that has come to its end; raises Refused, also when it is too large."""

@@ -1,19 +1,23 @@
-"""Group commit: what waits while a commit runs goes into the next one. There is no linger.
+"""Group commit: what waits while a commit runs goes into the next one.
 
 The event loop hands over decoded requests; one thread compresses and commits them (both release the
-interpreter's lock) and then answers all of them at once. A receipt exists only after the commit.
-Tenants share what may wait, and take turns in the batches.
+interpreter's lock) and then has the loop answer all of them at once. A receipt exists only after
+the commit. Tenants share what may wait, and take turns in the batches.
+
+There is no linger: what comes while nothing is committed goes at once. After a commit the loop
+answers, looks once at what has come meanwhile, and only then hands over the next batch. So clients
+that wait for an answer before they send more share one commit, where they would alternate in two.
 """
 
 import asyncio
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
+from queue import SimpleQueue
 
 import msgspec
 
@@ -43,7 +47,8 @@ class Kind(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
     names: tuple[tuple[str, str], ...] = ()
 
 
-Told = Callable[[Receipt | Refused], None]
+Outcome = Receipt | Refused
+Told = Callable[[Outcome], None]
 
 
 class Waiting(msgspec.Struct, gc=False):
@@ -57,7 +62,7 @@ class Waiting(msgspec.Struct, gc=False):
     since_s: float
     told: Told | None
 
-    def tell(self, outcome: Receipt | Refused) -> None:
+    def tell(self, outcome: Outcome) -> None:
         """Unless it was told already."""
         told, self.told = self.told, None
         if told is not None:
@@ -65,7 +70,7 @@ class Waiting(msgspec.Struct, gc=False):
 
 
 class Committer:
-    """Puts packs. submit() on the loop; everything else in its own thread. late_s: who has waited
+    """Puts packs, in a thread of its own; everything else is on the loop. late_s: who has waited
     for longer is refused, though its events may still be kept."""
 
     def __init__(
@@ -85,14 +90,12 @@ class Committer:
         self._pack_bytes_max = pack_bytes_max
         self._late_s = late_s
         self._loop = asyncio.get_running_loop()
-        self._unanswered: deque[Waiting] = deque()
         self._waiting: Turns[Waiting] = Turns()
         self._requests = Shares(requests_max)
         self._bytes = Shares(bytes_max)
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
-        self._telling = False
-        self._closing = False
+        self._batches: SimpleQueue[list[Waiting]] = SimpleQueue()
+        self._given: list[Waiting] = []  # the batch that the thread has
+        self._busy = False  # it has one, or will be given one by this turn of the loop
         self._error = ""
         self._error_at_s = 0.0
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
@@ -133,82 +136,82 @@ class Committer:
         """Tells of the commit, or why there was none; raises Refused when there is no room."""
         tenant, size = self._tags[kind.endpoint]["tenant"], events.size_bytes
         waiting = Waiting(kind, tenant, events, size, shares, self._loop.time(), told)
-        with self._lock:
-            if not self._requests.take(tenant, 1):
-                raise refusals.no_room()
-            if not self._bytes.take(tenant, size):
-                self._requests.give_back(tenant, 1)
-                raise refusals.no_room()
-            self._waiting.add(tenant, waiting, size)
-        if not self._telling:  # the thread learns once of all that this turn of the loop brings
-            self._telling = True
-            self._loop.call_soon(self._tell)
-        self._unanswered.append(waiting)
+        if not self._requests.take(tenant, 1):
+            raise refusals.no_room()
+        if not self._bytes.take(tenant, size):
+            self._requests.give_back(tenant, 1)
+            raise refusals.no_room()
+        self._waiting.add(tenant, waiting, size)
+        if not self._busy:  # what else this turn of the loop brings goes with it
+            self._busy = True
+            self._loop.call_soon(self._begin)
 
-    def _tell(self) -> None:
-        self._telling = False
-        self._forget_answered()
-        with self._changed:
-            self._changed.notify()
+    def _begin(self) -> None:
+        """Hands over what is next, if anything waits."""
+        self._given = self._next_batch()
+        self._busy = bool(self._given)
+        if self._busy:
+            self._batches.put(self._given)
 
-    def _forget_answered(self) -> None:
-        while self._unanswered and self._unanswered[0].told is None:
-            self._unanswered.popleft()
+    def _answer(self, answers: Sequence[tuple[Waiting, Outcome]]) -> None:
+        for waiting, outcome in answers:
+            try:
+                waiting.tell(outcome)
+            except Exception:  # the others are to be told
+                log.exception("an answer failed: a fault of ours")
+        self._loop.call_soon(self._begin)
 
     def _refuse_late(self) -> None:
         """One look at all, now and then, is cheaper than a timer for each."""
-        self._forget_answered()
         late = self._loop.time() - self._late_s
-        while self._unanswered and self._unanswered[0].since_s < late:
-            self._unanswered.popleft().tell(refusals.late())
+        for waiting in (*self._given, *self._waiting):
+            if waiting.since_s < late:
+                waiting.tell(refusals.late())
         if self._thread.is_alive():
             self._loop.call_later(LOOK_S, self._refuse_late)
 
     def refuse_overload(self, tenant: str, size: int) -> None:
         """Raises what submit() would, before any work is spent on a body of this size."""
-        with self._lock:
-            if not (self._requests.fits(tenant, 1) and self._bytes.fits(tenant, size)):
-                raise refusals.no_room()
+        if not (self._requests.fits(tenant, 1) and self._bytes.fits(tenant, size)):
+            raise refusals.no_room()
 
-    def close(self) -> None:
-        """Commits what waits and ends the thread; blocks for at most one commit's patience."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        self._thread.join()
-
-    def _run(self) -> None:
+    async def close(self) -> None:
+        """Commits what waits and ends the thread; takes as long as its engine is patient."""
         while batch := self._next_batch():
-            try:
-                answers = self._commit(batch)
-            except QueueFull as error:
-                # Full is not broken: the collector is ready as soon as the queue has drained.
-                self._answer_refused(batch, refusals.overloaded(str(error)))
-            except EngineUnavailable as error:
-                log.error("commit failed: %s", error)
-                self._failed(str(error))
-                self._answer_refused(batch, refusals.unavailable())
-            except Exception:
-                log.exception("commit failed: a fault of ours")
-                self._failed("commit failed: a fault of ours")
-                self._answer_refused(batch, refusals.unavailable())
-            else:
-                self._error = ""
-                self._loop.call_soon_threadsafe(_tell_all, answers)
+            self._batches.put(batch)
+        self._batches.put([])
+        await asyncio.to_thread(self._thread.join)
 
     def _next_batch(self) -> list[Waiting]:
-        """Blocks until something waits; [] ends the thread."""
-        with self._changed:
-            while not self._waiting:
-                if self._closing:
-                    return []
-                self._changed.wait()
-            batch = self._waiting.take(PACKS_A_COMMIT * self._pack_bytes_max)
-            for tenant, some in groupby(batch, key=attrgetter("tenant")):
-                sizes = [waiting.size_bytes for waiting in some]
-                self._requests.give_back(tenant, len(sizes))
-                self._bytes.give_back(tenant, sum(sizes))
-            return batch
+        batch = self._waiting.take(PACKS_A_COMMIT * self._pack_bytes_max)
+        for tenant, some in groupby(batch, key=attrgetter("tenant")):
+            sizes = [waiting.size_bytes for waiting in some]
+            self._requests.give_back(tenant, len(sizes))
+            self._bytes.give_back(tenant, sum(sizes))
+        return batch
+
+    def _run(self) -> None:
+        while batch := self._batches.get():
+            self._loop.call_soon_threadsafe(self._answer, self._outcomes(batch))
+
+    def _outcomes(self, batch: list[Waiting]) -> Sequence[tuple[Waiting, Outcome]]:
+        refused: Refused
+        try:
+            answers = self._commit(batch)
+            self._error = ""
+            return answers
+        except QueueFull as error:
+            # Full is not broken: the collector is ready as soon as the queue has drained.
+            refused = refusals.overloaded(str(error))
+        except EngineUnavailable as error:
+            log.error("commit failed: %s", error)
+            self._failed(str(error))
+            refused = refusals.unavailable()
+        except Exception:
+            log.exception("commit failed: a fault of ours")
+            self._failed("commit failed: a fault of ours")
+            refused = refusals.unavailable()
+        return [(waiting, refused) for waiting in batch]
 
     def _commit(self, batch: list[Waiting]) -> list[tuple[Waiting, Receipt]]:
         """Whom to answer what."""
@@ -256,9 +259,6 @@ class Committer:
         self._error = error
         self._error_at_s = time.monotonic()
 
-    def _answer_refused(self, batch: list[Waiting], refused: Refused) -> None:
-        self._loop.call_soon_threadsafe(_tell_all, [(waiting, refused) for waiting in batch])
-
 
 def _groups(batch: list[Waiting], bytes_max: int) -> list[list[Waiting]]:
     """Requests that share a pack: the same kind, the same framing, within the bound of bytes."""
@@ -276,15 +276,7 @@ def _groups(batch: list[Waiting], bytes_max: int) -> list[list[Waiting]]:
     return groups
 
 
-def _tell_all(answers: Sequence[tuple[Waiting, Receipt | Refused]]) -> None:
-    for waiting, outcome in answers:
-        try:
-            waiting.tell(outcome)
-        except Exception:  # the others are to be told
-            log.exception("an answer failed: a fault of ours")
-
-
-def _resolve(done: asyncio.Future[Receipt], outcome: Receipt | Refused) -> None:
+def _resolve(done: asyncio.Future[Receipt], outcome: Outcome) -> None:
     if done.done():  # nobody waits any more
         return
     if isinstance(outcome, Refused):

@@ -10,6 +10,7 @@ every tenant that waits may take as many bytes as any other, however much of it 
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -38,7 +39,7 @@ class Shares:
     def take(self, tenant: str, amount: int) -> bool:
         """Takes it, if it fits. Where nothing is held all may be."""
         held, free = self._held.get(tenant, 0) + amount, self.free - amount
-        if free < 0 if self.free == self._total else held > ALONE * free:
+        if held > ALONE * free and (free < 0 or self.free != self._total):
             return False
         self._held[tenant] = held
         self.free = free
@@ -68,6 +69,11 @@ class Turns(Generic[Item]):
 
     def __len__(self) -> int:
         return self._count
+
+    def __iter__(self) -> Iterator[Item]:
+        for line in self._lines.values():
+            for item, _ in line.items:
+                yield item
 
     def add(self, tenant: str, item: Item, size: int) -> None:
         """size: its bytes."""

@@ -164,8 +164,9 @@ class EventsHandler:
         it is refused at once."""
         if self._endpoint.signature is not None:
             signatures.verify(self._endpoint.signature, head.headers, raw, time.time())
-        body = codings.undone(head.coding, raw, self._body_bytes_max)
-        if body is not raw:
+        body = raw
+        if head.coding:
+            body = codings.undone(head.coding, raw, self._body_bytes_max)
             held.more(len(body))
         sent, spoken = head.sent(body), head.spoken
         if self._keys:
@@ -181,20 +182,17 @@ class EventsHandler:
 
     def reply_of(self, taken: Taken, outcome: Receipt | Refused) -> Reply:
         """What its sender gets."""
+        head = taken.head
         try:
             if isinstance(outcome, Refused):
-                return self._refusal(taken.head, outcome)
-            return self._success(taken, outcome)
+                return self._refusal(head, outcome)
+            reply = _reply(head.spoken.answer(taken.sent, outcome, taken.events))
+            if outcome.accepted:
+                reply.headers[RECEIPT] = outcome.span()
+            return self._completed(reply, head.headers, head.trace)
         except Exception:
             log.exception(FAULT, self._endpoint.path)
             return fault()
-
-    def _success(self, taken: Taken, receipt: Receipt) -> Reply:
-        head = taken.head
-        reply = _reply(head.spoken.answer(taken.sent, receipt, taken.events))
-        if receipt.accepted:
-            reply.headers[RECEIPT] = receipt.span()
-        return self._completed(reply, head.headers, head.trace)
 
     def _refusal(self, head: Head, refused: Refused) -> Reply:
         reply = _refused(head.spoken.refuse(head.sent(b""), refused), refused)
@@ -242,7 +240,9 @@ class EventsHandler:
             "none" if events.anonymous else self._endpoint.address,
         )
         share = packing.Share(
-            *(events.count, sent.received_at_ms, events.sent_at_ms),
+            events=events.count,
+            received_at_ms=sent.received_at_ms,
+            sent_at_ms=events.sent_at_ms,
             user_agent=head.agent,
             address=address,
             trace=head.trace,

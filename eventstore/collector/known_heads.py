@@ -45,25 +45,16 @@ class Begun(NamedTuple):
     left: int = 0
 
 
-class KnownHeads:
+class KnownHeads(dict[Head, Again]):
     """Those of all connections. When there are too many, all are forgotten: who comes again is
     known again after one request."""
-
-    def __init__(self) -> None:
-        self._heads: dict[Head, Again] = {}
-
-    def __len__(self) -> int:
-        return len(self._heads)
-
-    def get(self, head: Head) -> Again | None:
-        return self._heads.get(head)
 
     def learn(self, head: Head, again: Again) -> None:
         if len(head[0]) + len(head[1]) > HEAD_BYTES_MAX:
             return
-        if len(self._heads) >= HEADS_MAX:
-            self._heads.clear()
-        self._heads[head] = again
+        if len(self) >= HEADS_MAX:
+            self.clear()
+        self[head] = again
 
 
 class Recognising(OneTask):
@@ -102,8 +93,8 @@ class Recognising(OneTask):
         if found is None:
             self._begun = Begun(end)
             return False
-        head, left = (data[: found.start(1)], data[found.end(1) : end]), end + int(found[1])
-        left -= len(data)
+        digits, after = found.span(1)
+        head, left = (data[:digits], data[after:end]), end + int(found[1]) - len(data)
         if left == 0 and self._is_idle():
             again = self._known_heads.get(head)
             if again is not None:

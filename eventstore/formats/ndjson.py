@@ -9,7 +9,8 @@ from eventstore.formats.checks import check_depth, check_objects, loads
 from eventstore.formats.format import Events, Format, Limits, Sent
 
 WHITE_SPACE = b" \t\r"
-NEWLINE, OPEN, CLOSE, OPEN_LIST = b"\n{}["
+NEWLINE, OPEN, CLOSE = b"\n{}"
+BRACE = 0x20  # the bit that makes a [ a {
 PLAIN_BYTES_MIN = 4096  # below it, parsing is as fast
 DIGITS_MAX = 128
 
@@ -50,15 +51,14 @@ def _plainly_sound(block: bytes, limits: Limits) -> int:
     if len(block) < PLAIN_BYTES_MIN or not block.isascii():
         return 0
     text = np.frombuffer(block, dtype=np.uint8)
-    newlines, opening = text == NEWLINE, text == OPEN
+    newlines, opening = text == NEWLINE, (text | BRACE) == OPEN
     lines = np.count_nonzero(newlines) + 1
-    if lines > limits.events_max or not opening[0] or text[-1] != CLOSE:
+    if lines > limits.events_max or text[0] != OPEN or text[-1] != CLOSE:
         return 0
-    between = text[:-2] == CLOSE
-    between &= opening[2:]
-    if (newlines[1:-1] > between).any():
+    newlines[1:-1] &= text[:-2] == CLOSE
+    newlines[1:-1] &= opening[2:]
+    if np.count_nonzero(newlines) + 1 != lines:
         return 0
-    opening |= text == OPEN_LIST
     if np.count_nonzero(opening) - lines >= limits.depth_max or _has_long_numbers(text):
         return 0
     try:

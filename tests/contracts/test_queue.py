@@ -308,6 +308,21 @@ def test_a_lock_that_is_never_let_go_is_an_error_in_bounded_time(tmp_path: Path)
     other.put(packs(1))
 
 
+def test_a_lease_of_a_pack_that_is_gone_holds_nothing_of_what_took_its_place(tmp_path: Path):
+    queue = _embedded(tmp_path / "queue.sqlite")
+    queue.put(packs(1))
+    old = queue.claim(1, 60)
+    queue.ack(old)
+    put = packs(2)
+    queue.put(put)
+    held = queue.claim(1, 60)
+    queue.ack(old)
+    queue.release(old)
+    assert queue.extend(old, 60) == []
+    assert [one.pack_id for one in (*held, *queue.claim(10, 60))] == [one.pack_id for one in put]
+    assert queue.depth().packs == 2
+
+
 def test_an_unknown_schema_version_is_refused(tmp_path: Path):
     queue = _embedded(tmp_path / "queue.sqlite")
     with queue._database.transaction() as connection:

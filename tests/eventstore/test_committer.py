@@ -9,6 +9,7 @@ import pytest
 
 from eventstore import packing
 from eventstore.collector.committer import Committer, Kind
+from eventstore.collector.fairness import ITEM_BYTES, TURN_BYTES
 from eventstore.errors import EngineUnavailable, QueueFull, Refused
 from eventstore.formats import Events, Receipt
 from eventstore.ports import Packed
@@ -57,7 +58,7 @@ async def begun(queue: HeldQueue) -> None:
 async def close(queue: HeldQueue, committer: Committer) -> None:
     for _ in range(10):
         queue.go.release()
-    await asyncio.to_thread(committer.close)
+    await committer.close()
 
 
 def test_no_receipt_before_the_commit_and_one_pack_for_all_that_waited():
@@ -88,6 +89,40 @@ def test_no_receipt_before_the_commit_and_one_pack_for_all_that_waited():
     asyncio.run(scenario())
 
 
+def test_who_is_answered_and_comes_again_at_once_shares_the_next_commit():
+    async def scenario() -> None:
+        queue = HeldQueue()
+        committer = committer_over(queue)
+        first = submit(committer, b'{"n":0}')
+        await begun(queue)
+        waited = submit(committer, b'{"n":1}')
+        queue.go.release()
+        await first
+        again = submit(committer, b'{"n":2}')
+        queue.go.release()
+        receipts = await asyncio.wait_for(asyncio.gather(waited, again), 30)
+        assert [one.first for one in receipts] == [0, 1]
+        assert len(queue.puts) == 2
+        await close(queue, committer)
+
+    asyncio.run(scenario())
+
+
+def test_what_waits_at_the_end_is_committed_however_many_commits_that_takes():
+    async def scenario() -> None:
+        queue = HeldQueue()
+        committer = committer_over(queue, pack_bytes_max=1, bytes_max=1 << 20)
+        first = submit(committer, b"{}")
+        await begun(queue)
+        a_turn = b"x" * (TURN_BYTES - ITEM_BYTES)
+        waiting = [submit(committer, a_turn) for _ in range(4)]
+        await close(queue, committer)
+        await asyncio.wait_for(asyncio.gather(first, *waiting), 30)
+        assert len(queue.puts) == 5
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [(QueueFull("full"), 429), (EngineUnavailable("disk full"), 503), (KeyError("bug"), 503)],
@@ -110,6 +145,22 @@ def test_a_commit_that_fails_acknowledges_nothing(error: Exception, status: int)
         assert committer.unready() is None
         await close(queue, committer)
         assert committer.unready() is not None
+
+    asyncio.run(scenario())
+
+
+def test_who_has_waited_too_long_is_refused_whether_its_commit_has_begun_or_not():
+    async def scenario() -> None:
+        queue = HeldQueue()
+        committer = committer_over(queue, late_s=0)
+        first = submit(committer, b"{}")
+        await begun(queue)
+        for one in (first, submit(committer, b"{}")):
+            with pytest.raises(Refused) as caught:
+                await asyncio.wait_for(one, 30)
+            assert caught.value.status == 503
+        await close(queue, committer)
+        assert len(queue.puts) == 2
 
     asyncio.run(scenario())
 

@@ -29,9 +29,10 @@ from eventstore.ledger import (
 )
 from eventstore.ports import Depth, Lease, Packed, QueueLedger, Stage, Waiting, Way
 
-# *_at_ms: since 1970, for receipts. *_up_ms: since the machine's boot.
+# *_at_ms: since 1970, for receipts. *_up_ms: since the machine's boot. seq: later than all that are
+# there; one that is gone may be another pack's, and its lease has gone with it.
 SCHEMA = (
-    "CREATE TABLE packs (seq INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE,"
+    "CREATE TABLE packs (seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE,"
     " endpoint TEXT NOT NULL, events INTEGER NOT NULL, queued_at_ms INTEGER NOT NULL,"
     " queued_up_ms INTEGER NOT NULL, body BLOB NOT NULL)",
     "CREATE TABLE leases (seq INTEGER PRIMARY KEY, token TEXT NOT NULL,"
