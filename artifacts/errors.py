@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-EXIT_CODES = frozenset("123456789")  # of failures, as text; 0 is success
+EXIT_CODES = frozenset((*"123456789", "130"))  # of failures and stops, as text
 
 
 class EvctlError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -55,82 +56,105 @@ _NEXT = "mend the node's pillar on the master, then: salt <node> state.apply"
 
 def load_node(path: Path) -> NodeConfig:
     """Settings from a node.yaml. NodeSettingsError names the file, the key and what is wrong."""
-    raw = read_settings(path)
+    return _Reader(path, read_settings(path)).config()
 
-    def wrong(key: str, what: str) -> NodeSettingsError:
-        return NodeSettingsError(f"{path}: `{key}` {what}", next_step=_NEXT)
 
-    for key in sorted(raw.keys() - _KEYS):
-        raise wrong(key, "isn't a setting of a node")
+class _Reader:
+    def __init__(self, path: Path, raw: dict[str, Any]) -> None:
+        self._path = path
+        self._raw = raw
 
-    def text(key: str, default: str | None = None) -> str:
-        value = raw.get(key, default)
+    def config(self) -> NodeConfig:
+        for key in sorted(self._raw.keys() - _KEYS):
+            raise self._wrong(key, "isn't a setting of a node")
+        root = self._folder("root", "/")
+        return NodeConfig(
+            id=self._text("id"),
+            role=None if self._raw.get("role") is None else self._text("role"),
+            root=root,
+            run=self._run(root),
+            registry=self._text("registry"),
+            trust=self._trust(),
+            services=self._services(),
+            keep=int(self._number("keep", 3, 1000)),
+            python=None if self._raw.get("python") is None else self._folder("python", ""),
+            lock_wait_s=self._number("lock_wait_s", 30.0, 600.0),
+            orders=self._orders(),
+            environment=self._environment(),
+        )
+
+    def _run(self, root: Path) -> Path:
+        run = self._folder("run", str(root / "run/evctl"))
+        if len(bytes(run)) > RUN_BYTES_MAX:
+            raise self._wrong(
+                "run", f"must be at most {RUN_BYTES_MAX} bytes long: {run} (sockets live there)"
+            )
+        return run
+
+    def _trust(self) -> dict[str, str]:
+        trust = self._raw.get("trust")
+        if not isinstance(trust, dict) or not trust or not _are_texts((*trust, *trust.values())):
+            raise self._wrong("trust", "must map key ids to base64 public keys, at least one")
+        return dict(trust)
+
+    def _services(self) -> Services:
+        services = self._text("services")
+        if services not in ("systemd", "supervisor"):
+            raise self._wrong("services", "must be systemd or supervisor")
+        return cast(Services, services)
+
+    def _orders(self) -> dict[str, str] | None:
+        orders = self._raw.get("orders")
+        if orders is None:
+            return None
+        if (
+            not isinstance(orders, dict)
+            or set(orders) != {"fleet", "trust"}
+            or not _are_texts(orders.values())
+        ):
+            raise self._wrong("orders", "must have `fleet` and `trust`, as texts")
+        return orders
+
+    def _environment(self) -> dict[str, str]:
+        environment = self._raw.get("environment") or {}
+        if not isinstance(environment, dict) or not all(
+            isinstance(name, str)
+            and VARIABLE.fullmatch(name)
+            and isinstance(value, str)
+            and value.isprintable()
+            for name, value in environment.items()
+        ):
+            raise self._wrong("environment", "must map names of variables to texts of one line")
+        return dict(environment)
+
+    def _text(self, key: str, default: str | None = None) -> str:
+        value = self._raw.get(key, default)
         if not isinstance(value, str) or not value:
-            raise wrong(key, "must be a text")
+            raise self._wrong(key, "must be a text")
         return value
 
-    def number(key: str, default: float, highest: float) -> float:
-        value = raw.get(key, default)
+    def _number(self, key: str, default: float, highest: float) -> float:
+        value = self._raw.get(key, default)
         if (
             isinstance(value, bool)
             or not isinstance(value, int | float)
             or not 0 <= value <= highest
         ):
-            raise wrong(key, f"must be a number from 0 to {highest:g}")
+            raise self._wrong(key, f"must be a number from 0 to {highest:g}")
         return float(value)
 
-    def folder(key: str, default: str) -> Path:
-        value = Path(text(key, default))
+    def _folder(self, key: str, default: str) -> Path:
+        value = Path(self._text(key, default))
         if not value.is_absolute():
-            raise wrong(key, "must be an absolute path")
+            raise self._wrong(key, "must be an absolute path")
         return value
 
-    root = folder("root", "/")
-    run = folder("run", str(root / "run/evctl"))
-    if len(bytes(run)) > RUN_BYTES_MAX:
-        raise wrong(
-            "run", f"must be at most {RUN_BYTES_MAX} bytes long: {run} (sockets live there)"
-        )
-    trust = raw.get("trust")
-    if (
-        not isinstance(trust, dict)
-        or not trust
-        or not all(isinstance(part, str) and part for pair in trust.items() for part in pair)
-    ):
-        raise wrong("trust", "must map key ids to base64 public keys, at least one")
-    orders = raw.get("orders")
-    if orders is not None and (
-        not isinstance(orders, dict)
-        or set(orders) != {"fleet", "trust"}
-        or not all(isinstance(part, str) and part for part in orders.values())
-    ):
-        raise wrong("orders", "must have `fleet` and `trust`, as texts")
-    environment = raw.get("environment") or {}
-    if not isinstance(environment, dict) or not all(
-        isinstance(name, str)
-        and VARIABLE.fullmatch(name)
-        and isinstance(value, str)
-        and value.isprintable()
-        for name, value in environment.items()
-    ):
-        raise wrong("environment", "must map names of variables to texts of one line")
-    services = text("services")
-    if services not in ("systemd", "supervisor"):
-        raise wrong("services", "must be systemd or supervisor")
-    return NodeConfig(
-        id=text("id"),
-        role=None if raw.get("role") is None else text("role"),
-        root=root,
-        run=run,
-        registry=text("registry"),
-        trust=dict(trust),
-        services=cast(Services, services),
-        keep=int(number("keep", 3, 1000)),
-        python=None if raw.get("python") is None else folder("python", ""),
-        lock_wait_s=number("lock_wait_s", 30.0, 600.0),
-        orders=orders,
-        environment=dict(environment),
-    )
+    def _wrong(self, key: str, what: str) -> NodeSettingsError:
+        return NodeSettingsError(f"{self._path}: `{key}` {what}", next_step=_NEXT)
+
+
+def _are_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) and value for value in values)
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -155,9 +155,18 @@ def _git(app: App, *arguments: str) -> str:
             f"git doesn't answer within {GIT_S:.0f} s", next_step="see what holds it up"
         ) from error
     if done.returncode:
+        said = done.stderr.strip().splitlines() or ["git failed"]
         raise NotARepository(
-            f"{app.root} can't be released",
-            why=done.stderr.strip().splitlines()[0] if done.stderr.strip() else "git failed",
-            next_step="git init, add and commit",
+            f"{app.root} can't be released", why=said[0], next_step=_next_step(said)
         )
     return done.stdout
+
+
+def _next_step(said: list[str]) -> str:
+    """By what git said; the command that makes another user's repository trusted is git's own."""
+    for line in map(str.strip, said):
+        if "safe.directory" in line:
+            return f"{line}, or release as the owner of its files"
+        if "outside repository" in line:
+            return "move it into the repository, and mend evctl.yaml"
+    return "git init, add and commit"

@@ -38,6 +38,15 @@ class BadKey(EvctlError):
     )
 
 
+class KeyNotAllowed(EvctlError):
+    code = "E2203"
+    exit_code = 4
+    explanation = (
+        "This user may not read a signing key. It is its owner's alone: whoever has it makes "
+        "releases that every node believes."
+    )
+
+
 def new_signing_key(path: Path) -> str:
     """Make a private key at `path`, readable by its owner alone; the public half, in base64.
 
@@ -64,9 +73,15 @@ def new_signing_key(path: Path) -> str:
 
 
 def load_signing_key(path: Path) -> Ed25519PrivateKey:
-    """BadKey."""
+    """BadKey, KeyNotAllowed."""
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except PermissionError as error:
+        raise KeyNotAllowed(
+            f"can't read the signing key {path}",
+            why=error.strerror or str(error),
+            next_step=f"run it as its owner: ls -l {path}",
+        ) from error
     except (OSError, ValueError, TypeError) as error:
         raise BadKey(
             f"no signing key at {path}",
@@ -81,6 +96,14 @@ def load_signing_key(path: Path) -> Ed25519PrivateKey:
 def public_key(key: Ed25519PrivateKey) -> str:
     raw = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     return base64.b64encode(raw).decode()
+
+
+def is_public_key(text: str) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
+    except ValueError:  # binascii's too
+        return False
+    return True
 
 
 def sign(kind: str, payload: bytes, key: Ed25519PrivateKey, key_id: str) -> bytes:

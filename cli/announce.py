@@ -166,4 +166,6 @@ def _facts(document: Document) -> dict[str, Any]:
         "state": document.state,
         "to": sorted({record.to for record in document.nodes.values()}),
         "nodes": fold(document.nodes),
+        "operator": document.operator,
+        "plan": document.plan,
     }

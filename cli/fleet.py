@@ -18,6 +18,7 @@ from artifacts.app import find_app, load_app
 from artifacts.errors import EvctlError
 from artifacts.objects import open_objects
 from artifacts.registry import Registry
+from artifacts.trust import is_public_key
 from cli.history.log import History, Witness
 from cli.ranges import ALL
 from cli.rollout.documents import Documents
@@ -40,8 +41,8 @@ class FleetNotAllowed(EvctlError):
     code = "E5202"
     exit_code = 4
     explanation = (
-        "This user may not read fleet.yaml, or the map of nodes that it names. A fleet is worked "
-        "on as root, or as the master's user."
+        "This user may not read fleet.yaml or the map of nodes that it names, or may not write its "
+        "cache. A fleet is worked on as root, or as the master's user."
     )
 
 
@@ -91,15 +92,18 @@ class Fleet:
 
     def nodes(self) -> dict[str, NodeInfo]:
         """Every node of the master's map, by id."""
-        facts = _mapping(self.config.nodes)
+        facts = self._map()
         found = {node_id: self._node(node_id, facts[node_id]) for node_id in facts}
         self._refuse_two_meanings(found)
         return found
 
     def node(self, node_id: str) -> NodeInfo | None:
         """One node of the master's map, whatever the others are."""
-        facts = _mapping(self.config.nodes)
+        facts = self._map()
         return self._node(node_id, facts[node_id]) if node_id in facts else None
+
+    def _map(self) -> dict[str, Any]:
+        return _mapping(self.config.nodes, f"write it, or mend `nodes` in {self.path}")
 
     def _node(self, node_id: str, facts: Any) -> NodeInfo:
         if not _is_node(node_id, facts):
@@ -208,7 +212,7 @@ def find_fleet(given: Path | None, start: Path) -> Path:
 
 
 def _config(path: Path) -> FleetConfig:
-    raw = _mapping(path)
+    raw = _mapping(path, "evctl lab up makes a fleet to try")
     known = {one.name for one in fields(FleetConfig)}
     for key in raw.keys() - known:
         near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.0)[0]
@@ -223,7 +227,8 @@ def _config(path: Path) -> FleetConfig:
     if (
         not isinstance(trust, dict)
         or not trust
-        or not all(map(_is_text, [*trust, *trust.values()]))
+        or not all(map(_is_text, trust))
+        or not all(_is_text(public) and is_public_key(public) for public in trust.values())
     ):
         raise FleetError(
             f"{path}: `trust` must map key ids to public keys",
@@ -248,7 +253,7 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _mapping(path: Path) -> dict[str, Any]:
+def _mapping(path: Path, when_absent: str) -> dict[str, Any]:
     try:
         raw = _parsed(path.read_text())
     except PermissionError as error:
@@ -261,7 +266,7 @@ def _mapping(path: Path) -> dict[str, Any]:
         raise FleetError(
             f"can't read {path}",
             why=error.strerror or str(error),
-            next_step="evctl lab up makes a fleet to try",
+            next_step=when_absent,
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise FleetError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import gc
 import importlib
 import json
@@ -85,8 +84,7 @@ class Table(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and self.get_command(context, args[0]) is None:
             known = self.list_commands(context)
-            near = difflib.get_close_matches(args[0], known, n=1, cutoff=0.0)[0]
-            context.fail(f"No such command {args[0]!r}. Did you mean {near!r}?")
+            raise click.exceptions.NoSuchCommand(args[0], possibilities=known, ctx=context)
         return super().resolve_command(context, args)
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
@@ -128,20 +126,21 @@ def evctl(context: click.Context, fleet: Path | None, no_color: bool, quiet: boo
 
     \b
     Examples:
-      evctl lab up                                   a fleet of real nodes, to try it on
-      evctl release                                  package and publish this app's tree
-      evctl rollout --range role:collector --to ID   bring nodes to a release
-      evctl rollback                                 back to what served before
-      evctl status                                   what each node serves
-      evctl fleet                                    what the fleet is, without asking a node
-      evctl range 'role:collector!collector-01'      which nodes an expression names
+      evctl lab up                                  real nodes, to try it on
+      evctl release                                 package and publish this app
+      evctl rollout --range role:collector --to ID  bring nodes to a release
+      evctl rollback                                back to what served before
+      evctl status                                  what each node serves
+      evctl fleet                                   what the fleet is
+      evctl range 'role:collector!collector-01'     which nodes that names
 
     \b
     Exit codes:
       0 done   1 our own fault   2 usage   3 --plan --exit-code found changes
-      4 not allowed, not trusted   5 failed and rolled back   6 failed, not rolled back
-      7 partial: nodes silent or left behind   8 locked, or changed meanwhile   9 paused
-      130 stopped with Ctrl-C, or detached: the work goes on
+      4 not allowed, not trusted   5 failed and rolled back
+      6 failed, not rolled back    7 partial: nodes silent or left behind
+      8 locked, or changed meanwhile   9 paused
+      130 stopped with Ctrl-C, terminated or detached: E4017 says what is left
     """
     context.obj = Output(fleet=fleet, color=False if no_color else None, quiet=quiet)
     if context.invoked_subcommand is None:
@@ -169,11 +168,7 @@ def run(arguments: list[str]) -> int:
         tell(error, as_json="--json" in arguments)
         return error.exit_code
     except click.ClickException as error:
-        if "--json" in arguments:
-            wrong = WrongUsage(error.format_message(), next_step="evctl --help")
-            echo(json.dumps({"error": wrong.to_json()}))
-        error.show()
-        return error.exit_code
+        return _tell_of_usage(_with_what_there_is(error), as_json="--json" in arguments)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         return 130
@@ -185,6 +180,30 @@ def run(arguments: list[str]) -> int:
     code = ended if isinstance(ended, int) else 0  # click hands back the code of context.exit
     lost = unwritten()
     return code if lost is None or code else _tell_own(lost, as_json=False)
+
+
+def _tell_of_usage(error: click.ClickException, *, as_json: bool) -> int:
+    if as_json:
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        named = context.command_path if context else "evctl"
+        wrong = WrongUsage(error.format_message(), next_step=f"{named} --help")
+        echo(json.dumps({"error": wrong.to_json()}))
+    error.show()
+    return error.exit_code
+
+
+def _with_what_there_is(error: click.ClickException) -> click.ClickException:
+    """Of a command that isn't there, and is like none that is."""
+    if not isinstance(error, click.exceptions.NoSuchCommand) or error.possibilities:
+        return error
+    context, there = (
+        error.ctx,
+        "`evctl --help` lists all; an app's tools are where its evctl.yaml is",
+    )
+    if context and context.parent and isinstance(context.command, click.Group):
+        there = f"{context.command_path} has {', '.join(context.command.list_commands(context))}"
+    message = f"{error.message} {there}."
+    return click.exceptions.NoSuchCommand(error.command_name, message, ctx=context)
 
 
 def tell(error: EvctlError, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@ EventStoreError
 ├── PackCorrupt          bytes that are no pack, or no longer the pack they were
 │   └── DictionaryMissing    the dictionary that a pack is compressed with can't be found
 ├── EventErased          the event that was asked for was erased, and by which certificate
+├── ImpossibleId         no pack or event ever had this id
 ├── QueueFull            the queue's bound is reached: try again later
 └── EngineUnavailable    an engine cannot do its work now: locked for too long, disk full, gone
     └── EngineVersion    the engine's files were written by a version this one does not read
@@ -61,6 +62,10 @@ class DictionaryMissing(PackCorrupt):
 
 class EventErased(EventStoreError):
     """What this event said was erased; the message names the certificate."""
+
+
+class ImpossibleId(EventStoreError):
+    """No pack or event ever had this id; the message says how one knows."""
 
 
 class QueueFull(EventStoreError):

@@ -66,6 +66,13 @@ def stated_times(values: Sequence[object]) -> Int64s:
     return _many(text, values.__getitem__)
 
 
+def stated_agos(values: Sequence[float | None]) -> Int64s | None:
+    """In milliseconds, UNSTATED for None; None when there is nothing else."""
+    if not any(value is not None for value in values):
+        return None
+    return np.array([UNSTATED if one is None else round(one) for one in values], dtype=np.int64)
+
+
 def times_in(texts: Texts) -> Int64s:
     """The same of texts."""
     if len(texts) < MANY or (texts.sizes() != len(LEAST)).any():
@@ -80,17 +87,27 @@ def iso_time(time_ms: int) -> str:
 
 
 def event_times(
-    stated: Int64s, received: Int64s, sent: Int64s, *, late_max_s: int, early_max_s: int
+    stated: Int64s,
+    received: Int64s,
+    sent: Int64s,
+    agos: Int64s | None,
+    *,
+    late_max_s: int,
+    early_max_s: int,
 ) -> Int64s:
     """When events happened: their own time if it is believable. All shape (n,).
 
     Where the sender says when it sent the event, its clock's error is known and taken out:
-    time + (received − sent). A time that is missing, or outside received − late_max_s … received +
-    early_max_s, is replaced by the time of receipt: a wrong clock must not open windows without
-    bound.
+    time + (received − sent). Without a time, how long before the sending it was (agos) counts from
+    the receipt. A time that is missing, or outside received − late_max_s … received + early_max_s,
+    is replaced by the time of receipt: a wrong clock must not open windows without bound.
     """
     times = np.where(sent == UNSTATED, stated, stated + (received - sent))
-    believed = (stated != UNSTATED) & (times >= received - late_max_s * 1000)
+    known = stated != UNSTATED
+    if agos is not None:
+        ago = ~known & (agos != UNSTATED)
+        times, known = np.where(ago, received - agos, times), known | ago
+    believed = known & (times >= received - late_max_s * 1000)
     believed &= times <= received + early_max_s * 1000
     found: Int64s = np.where(believed, times, received)
     return found

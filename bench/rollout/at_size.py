@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from artifacts.trust import new_signing_key
 from bench.__main__ import BUILD
 from cli import tokens
 from cli.fleet import Fleet
@@ -226,7 +227,7 @@ def write_fleet(folder: Path, nodes: int) -> Fleet:
         "registry": (folder / "registry").as_uri(),
         "documents": (folder / "documents").as_uri(),
         "nodes": "nodes.yaml",
-        "trust": {"bench": "no key: nothing is published"},
+        "trust": {"bench": new_signing_key(folder / "signing.key")},
         "cache": "cache",
     }
     (folder / "fleet.yaml").write_text(yaml.safe_dump(settings))

@@ -24,7 +24,7 @@ def aws() -> None:
 
     \b
     Examples:
-      evctl aws plan --env prod        what would be made or changed, and what it costs a month
+      evctl aws plan --env prod        what would be made or changed; $ a month
       evctl aws apply --env prod
       evctl aws bill --last 1h         what the nodes have consumed, in dollars
     """

@@ -21,8 +21,8 @@ from cli.output import NOTE, Output
 from cli.rollout import control, report
 from cli.rollout.document import FINAL, Document
 from cli.rollout.drive import Progress, drive, start
-from cli.rollout.errors import NodesLocked
-from cli.salt_client import SaltClient
+from cli.rollout.errors import LeftUndriven, NodesLocked, UnknownRollout
+from cli.rollout.probe import Nodes
 
 DETACHED_EXIT = 130
 detach_option = click.option("--detach", is_flag=True, help="Don't wait: it goes on by itself.")
@@ -36,44 +36,49 @@ def carry_out(
     output: Output, fleet: Fleet, draft: Document, *, as_json: bool, detach: bool = False
 ) -> None:
     """Keep it, and drive it to its end with progress; raises what its end means."""
+    mine: Document | None = None
 
     def make(rollout_id: str) -> Document:
-        return replace(draft, id=rollout_id, created_at=round(time.time(), 3))
+        nonlocal mine
+        mine = replace(draft, id=rollout_id, created_at=round(time.time(), 3))
+        return mine
 
-    document = start(fleet.documents(), make, time.time)
-    report.Watch(output, as_json=as_json).event(document, "planned", {})
-    if detach:
-        drive_elsewhere(output, fleet, document.id)
-        return
-    drive_here(output, fleet, document.id, as_json=as_json)
+    with stoppable(fleet, lambda: mine):
+        document = start(fleet.documents(), make, time.time)
+        report.Watch(output, as_json=as_json).event(document, "planned", {})
+        if detach:
+            drive_elsewhere(output, fleet, document)
+            return
+        drive_here(output, fleet, document, as_json=as_json)
 
 
-def drive_here(output: Output, fleet: Fleet, rollout_id: str, *, as_json: bool) -> None:
+def drive_here(output: Output, fleet: Fleet, kept: Document, *, as_json: bool) -> None:
     """Drive it in this process. Ctrl-C on a terminal asks what is to become of it."""
-    client = client_of(fleet)
-    watch = report.Watch(output, as_json=as_json)
-    with Announcer(output, fleet, watch.event) as announcer:
-        document = _drive(output, fleet, client, rollout_id, announcer.event)
+    with stoppable(fleet, lambda: kept):
+        try:
+            client = client_of(fleet)
+            watch = report.Watch(output, as_json=as_json)
+            with Announcer(output, fleet, watch.event) as announcer:
+                document = _drive(output, fleet, client, kept, announcer.event)
+        except NodesLocked:
+            raise  # someone else drives it
+        except Exception:
+            _say_how_to_go_on(output, fleet, kept)
+            raise
     told(output, document, as_json=as_json)
 
 
 def _drive(
-    output: Output, fleet: Fleet, client: SaltClient, rollout_id: str, progress: Progress
+    output: Output, fleet: Fleet, nodes: Nodes, kept: Document, progress: Progress
 ) -> Document:
     while True:
         try:
-            with _outliving_the_terminal():
-                return drive(fleet.documents(), client, rollout_id, progress)
+            return drive(fleet.documents(), nodes, kept.id, progress)
         except KeyboardInterrupt as interrupt:
-            _say_how_to_go_on(output, fleet, rollout_id)
             if isinstance(interrupt, _Terminated) or not sys.stdin.isatty():
                 raise
-            _after_interrupt(output, fleet, rollout_id)
-        except NodesLocked:
-            raise  # someone else drives it
-        except Exception:
-            _say_how_to_go_on(output, fleet, rollout_id)
-            raise
+            _say_how_to_go_on(output, fleet, kept)
+            _after_interrupt(output, fleet, kept)
 
 
 def told(output: Output, document: Document, *, as_json: bool) -> None:
@@ -85,17 +90,17 @@ def told(output: Output, document: Document, *, as_json: bool) -> None:
     report.raise_unless_converged(document)
 
 
-def drive_elsewhere(output: Output, fleet: Fleet, rollout_id: str) -> None:
+def drive_elsewhere(output: Output, fleet: Fleet, kept: Document) -> None:
     """In a process of its own, which no terminal is attached to. `watch` shows it."""
-    evctl = (sys.executable, "-c", "from cli.main import main; main()")
     subprocess.Popen(
-        [*evctl, "--fleet", fleet.path.resolve(), "-q", "rollout", "resume", rollout_id],
+        # -P: the folder that one is in may have modules with names of ours
+        [sys.executable, "-P", "-m", "cli.driver", fleet.path.resolve(), kept.id],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    output.say(NOTE, f"{rollout_id} goes on by itself · evctl rollout watch {rollout_id}")
+    output.say(NOTE, f"{kept.id} goes on by itself · evctl rollout watch {kept.id}")
 
 
 def change(
@@ -115,7 +120,7 @@ def change(
     record(fleet, kept.document.kind, {"id": rollout_id, "told": event}, why=reason)
 
 
-def _after_interrupt(output: Output, fleet: Fleet, rollout_id: str) -> None:
+def _after_interrupt(output: Output, fleet: Fleet, kept: Document) -> None:
     """Returns when this process is to drive on."""
     choice = click.prompt(
         "d detach (it goes on)   p pause   a abort (all go back)",
@@ -124,24 +129,24 @@ def _after_interrupt(output: Output, fleet: Fleet, rollout_id: str) -> None:
         err=True,
     )
     if choice == "d":
-        drive_elsewhere(output, fleet, rollout_id)
+        drive_elsewhere(output, fleet, kept)
         raise click.exceptions.Exit(DETACHED_EXIT)
     event, to = ("pause", control.pause) if choice == "p" else ("abort", control.abort)
-    change(fleet, rollout_id, event, lambda document: to(document, user_of(os.environ)))
+    change(fleet, kept.id, event, lambda document: to(document, user_of(os.environ)))
 
 
-def _say_how_to_go_on(output: Output, fleet: Fleet, rollout_id: str) -> None:
-    if fleet.documents().load(rollout_id).document.state not in FINAL:
-        output.say(
-            NOTE,
-            f"{rollout_id} has not ended, and is driven no more: "
-            f"evctl rollout resume {rollout_id} | evctl rollout abort {rollout_id}",
-        )
+def _say_how_to_go_on(output: Output, fleet: Fleet, kept: Document) -> None:
+    document = fleet.documents().load(kept.id).document
+    if document.state not in FINAL:
+        said = f"{document.id} is {document.state}, and nobody drives it"
+        output.say(NOTE, f"{said}: {document.ways_on()}")
 
 
 @contextmanager
-def _outliving_the_terminal() -> Iterator[None]:
-    """A terminal that is closed doesn't stop a rollout; being terminated does, as Ctrl-C does."""
+def stoppable(fleet: Fleet, kept: Callable[[], Document | None]) -> Iterator[None]:
+    """A terminal that is closed stops no rollout; being terminated does, as Ctrl-C does.
+    LeftUndriven then, when it is there and nobody drives it. kept: the rollout, as it was made, if
+    it was."""
 
     def stop(*_: object) -> None:
         raise _Terminated
@@ -152,6 +157,27 @@ def _outliving_the_terminal() -> Iterator[None]:
     }
     try:
         yield
+    except (KeyboardInterrupt, click.Abort):
+        if left := _left(fleet, kept()):
+            raise LeftUndriven(
+                f"{left.id} is kept, and nobody drives it",
+                why=f"it is {left.state}, and this command was stopped",
+                next_step=left.ways_on(),
+            ) from None
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _left(fleet: Fleet, kept: Document | None) -> Document | None:
+    """As it is now, when it was kept at all, has not ended, and nobody drives it."""
+    if kept is None:
+        return None
+    documents = fleet.documents()
+    try:
+        document = documents.load(kept.id).document
+    except UnknownRollout:
+        return None
+    is_it = (document.created_at, document.plan) == (kept.created_at, kept.plan)
+    return document if is_it and documents.is_left(document, time.time()) else None

@@ -51,7 +51,8 @@ def doctor(context: click.Context, expression: str | None, as_json: bool) -> Non
     fleet = output.load_fleet()
     now = time.time()
     view = look(fleet, now)
-    chosen = nodes_in(expression, view.nodes, Asked(fleet)) if expression else sorted(view.nodes)
+    every = view.nodes
+    chosen = sorted(every) if expression is None else nodes_in(expression, every, Asked(fleet))
     checks = []
     for check in _checks(fleet, view, chosen, now):
         checks.append(check)

@@ -67,7 +67,7 @@ def drift(
     output: Output = context.obj
     fleet = output.load_fleet()
     nodes = fleet.nodes()
-    asked = nodes_in(expression, nodes, Asked(fleet)) if expression else sorted(nodes)
+    asked = sorted(nodes) if expression is None else nodes_in(expression, nodes, Asked(fleet))
     found = compare(fleet, asked)
     drifted = [node for node, said in found.items() if said["state"] == "drifted"]
     if mend:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import pkgutil
 import re
@@ -58,15 +59,20 @@ def explain(output: Output, code: str | None, as_json: bool) -> None:
         )
         return
     click.echo(f"{kind.code} (exit code {kind.exit_code})")
-    click.echo(textwrap.fill(kind.explanation, 90, initial_indent="  ", subsequent_indent="  "))
+    click.echo(textwrap.fill(kind.explanation, 80, initial_indent="  ", subsequent_indent="  "))
 
 
 def _explain_node(output: Output, node: str, *, as_json: bool) -> None:
     from cli.commands.explain_node import explain_node  # codes need neither Salt nor a fleet
 
     fleet = output.load_fleet()
-    if node not in fleet.nodes():
-        raise click.UsageError(f"{node} is neither a code, such as E4003, nor a node of the fleet.")
+    nodes = fleet.nodes()
+    if node not in nodes:
+        near = difflib.get_close_matches(node, nodes, n=1)
+        meant = f" Did you mean {near[0]!r}?" if near else ""
+        raise click.UsageError(
+            f"{node} is neither a code, such as E4003, nor a node of the fleet.{meant}"
+        )
     explain_node(output, fleet, node, as_json=as_json)
 
 

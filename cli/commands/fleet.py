@@ -10,6 +10,7 @@ import click
 
 from cli.fleet import Fleet
 from cli.fleet_view import FleetView, look
+from cli.numbers import number_of
 from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output, json_option
 
 _GLYPHS = {"joined": GOOD, "refused": BAD}
@@ -89,10 +90,10 @@ def facts_of(view: FleetView) -> dict[str, NodeFacts]:
 
 def _show(output: Output, known: Fleet, view: FleetView, facts: Mapping[str, NodeFacts]) -> None:
     config = known.config
-    click.echo(f"fleet {config.name} · {len(facts)} nodes · {known.path}")
+    click.echo(f"fleet {config.name} · {number_of(len(facts), 'node')} · {known.path}")
     for part, place, said in (
-        ("registry", config.registry, f"{len(view.releases)} releases"),
-        ("documents", config.documents, f"{len(view.rollouts)} rollouts"),
+        ("registry", config.registry, number_of(len(view.releases), "release")),
+        ("documents", config.documents, number_of(len(view.rollouts), "rollout")),
         ("master", config.salt_master_config, "listens"),
     ):
         trouble = view.troubles.get(part)

@@ -12,12 +12,14 @@ import click
 from artifacts.errors import EvctlError
 from cli.fleet import Fleet
 from cli.history.entry import Entry, Head
-from cli.history.verify import DIGITS_MIN, Verdict, verify
+from cli.history.verify import DIGITS_MIN, Told, Verdict, verify
+from cli.numbers import number_of
 from cli.option_types import refuse_before_further
 from cli.output import BAD, GOOD, UNKNOWN, Output, json_option
 from cli.rollout.errors import DocumentChanged
 
 SHOWN = 20
+_UNSHOWN = ("operator", "plan")  # `evctl rollouts` shows them
 _HEAD = re.compile(rf"(\d{{1,8}}):([0-9a-f]{{{DIGITS_MIN},64}})")
 
 
@@ -70,7 +72,8 @@ def verify_history(output: Output, heads: tuple[str, ...], as_json: bool) -> Non
 
     Its end is compared with what the registry and this machine have seen of it, and with the
     rollouts that there are; with --head, also with what you have kept yourself. Each rollout has a
-    log and a plan of its own, which are looked at as well.
+    log and a plan of its own, which are looked at as well, and its operator, reason and plan are
+    those that the history has.
 
     \b
     Examples:
@@ -80,8 +83,8 @@ def verify_history(output: Output, heads: tuple[str, ...], as_json: bool) -> Non
     written_down = [_head(text) for text in heads]
     fleet = output.load_fleet()
     damaged: list[str] = []
-    made_at = {r: _made_at(fleet, r, damaged) for r in fleet.documents().ids()}
-    found = verify(fleet.history(), made_at, written_down)
+    told = {r: one for r in fleet.documents().ids() if (one := _told(fleet, r, damaged))}
+    found = verify(fleet.history(), told, written_down)
     verdict = replace(found, faults=(*found.faults, *damaged))
     if as_json and not verdict.faults:
         output.data(_verdict_json(verdict))
@@ -93,21 +96,28 @@ def verify_history(output: Output, heads: tuple[str, ...], as_json: bool) -> Non
         raise HistoryChanged(
             "the history was changed after it was written",
             why="; ".join(verdict.faults[:5]),
-            next_step="compare it with a backup of the documents: history/",
+            next_step="compare history/ and rollouts/ with a backup of the documents",
         )
     if not as_json:
-        click.echo(f"{output.mark(GOOD)} {verdict.head.number} entries, whole")
+        click.echo(
+            f"{output.mark(GOOD)} {number_of(verdict.head.number, 'entry', 'entries')}, whole"
+        )
         if verdict.head.number:
             click.echo(f"keep elsewhere: evctl history verify --head {verdict.head}")
 
 
-def _made_at(fleet: Fleet, rollout: str, damaged: list[str]) -> float:
-    """When it was made. What was done to its document goes into `damaged`."""
+def _told(fleet: Fleet, rollout: str, damaged: list[str]) -> Told | None:
+    """What its document tells of it; None when it asked no node. What was done to the document goes
+    into `damaged`."""
     try:
-        return fleet.documents().load(rollout).document.created_at
+        document = fleet.documents().load(rollout).document
     except DocumentChanged as error:
         damaged.append(f"{error.what}: {error.why}")
-        return time.time()  # that it is there is enough
+        return Told(time.time())  # that it is there is enough
+    if not document.has_asked():
+        return None
+    facts = {"operator": document.operator, "reason": document.reason, "plan": document.plan}
+    return Told(document.created_at, facts)
 
 
 def _head(text: str) -> Head:
@@ -121,7 +131,9 @@ def _line(entry: Entry) -> str:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.at))
     named = entry.event == "lock"  # it is one, or the end of one
     what = " · ".join(
-        f"{key} {_words(fact)}" if named else _words(fact) for key, fact in entry.what.items()
+        f"{key} {_words(fact)}" if named else _words(fact)
+        for key, fact in entry.what.items()
+        if key not in _UNSHOWN
     )
     who = f"by {entry.who.user} on {entry.who.host} ({entry.who.came_from})"
     why = f" · {entry.why}" if entry.why else ""

@@ -10,9 +10,13 @@ from typing import Any, Literal
 
 import click
 
+from artifacts.errors import EvctlError
+from cli.announce import tell_nodes
+from cli.fleet import Fleet, find_fleet
 from cli.lab import operate
 from cli.lab.errors import LabUsageError
 from cli.lab.spec import REPOSITORY, EngineName, Lab, load_lab
+from cli.output import Output
 
 LABS = REPOSITORY / "build" / "labs"
 FOLLOW_S = 1.0
@@ -27,12 +31,12 @@ def lab() -> None:
 
     \b
     Examples:
-      evctl lab up                          a Salt master and the usual five nodes
-      evctl lab up --nodes web-01=web       one more node, with the role `web`
+      evctl lab up                      a Salt master and the usual five nodes
+      evctl lab up --nodes web-01=web   this node, of role `web`, and those it has
       evctl lab shell collector-01 -- systemctl status 'ev-*'
-      evctl lab kill collector-01           a power cut; `evctl lab up` turns it on again
-      evctl lab follow                      as many nodes as the autoscaler says
-      evctl lab down                        leaves nothing behind
+      evctl lab kill collector-01       a power cut; `evctl lab up` turns it on
+      evctl lab follow                  as many nodes as the autoscaler says
+      evctl lab down                    leaves nothing behind
     """
 
 
@@ -51,9 +55,16 @@ def lab() -> None:
     help="What the event store runs on: its own files, which is the default, or local servers that "
     "speak SQS, DynamoDB and S3.",
 )
-@click.option("--nodes", help="ID or ID=ROLE, by commas; `none` for a master without nodes.")
+@click.option(
+    "--nodes",
+    help="Also these: ID or ID=ROLE, by commas; `none` for a master without nodes. Without it: "
+    "those that the lab has, or the usual five.",
+)
 @json_option
+@click.pass_obj
 def up(
+    output: Output,
+    *,
     name: str,
     driver: Literal["auto", "nspawn", "process"],
     engine: EngineName | None,
@@ -64,17 +75,23 @@ def up(
 
     \b
     Examples:
-      evctl lab up                                   a Salt master and the usual five nodes
+      evctl lab up                   a Salt master and the usual five nodes
       evctl lab up --driver process --name mine
       evctl lab up --nodes web-01=web
-      evctl lab up --engine aws                      on DynamoDB Local, ElasticMQ and an S3 server
+      evctl lab up --engine aws      on DynamoDB Local, ElasticMQ, an S3 server
     """
     made, powered_on = operate.up(
         _root(name), name, driver, _wanted(nodes), _say, wanted_engine=engine
     )
     _show(made, as_json, {"powered_on": powered_on})
+    fleet = Fleet.load(made.fleet_file)
+    if made.nodes:
+        tell_nodes(output, fleet)
     if not as_json:
-        click.echo(f"next: evctl release --channel stable · undo: evctl lab down --name {name}")
+        if not _is_found_from_here(output, made):
+            click.echo(f"from here: export EVCTL_FLEET={made.fleet_file}")
+        step = "evctl status" if fleet.registry().releases() else "evctl release --channel stable"
+        click.echo(f"next: {step} · undo: evctl lab down --name {name}")
 
 
 @lab.command()
@@ -137,7 +154,7 @@ def follow(name: str, once: bool, as_json: bool) -> None:
 
     \b
     Examples:
-      evctl lab follow                          after `evctl lab up --nodes autoscaler-01`
+      evctl lab follow               after `evctl lab up --nodes autoscaler-01`
       evctl lab follow --name mine --once --json
     """
     from cli.lab import following
@@ -171,6 +188,14 @@ def shell(name: str, node: str, command: tuple[str, ...]) -> None:
     argv = operate.inside(_existing(name), node, command or ("/bin/bash",))
     sys.stdout.flush()
     os.execvp(argv[0], argv)  # noqa: S606 - the very point: the shell takes this process's place
+
+
+def _is_found_from_here(output: Output, made: Lab) -> bool:
+    """Whether a command that is given here, as this one was, finds this lab's fleet."""
+    try:
+        return find_fleet(output.fleet, Path.cwd()).resolve() == made.fleet_file.resolve()
+    except EvctlError:
+        return False
 
 
 def _root(name: str) -> Path:

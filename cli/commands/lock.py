@@ -10,7 +10,7 @@ import click
 from cli.announce import record
 from cli.asked import Asked
 from cli.history.entry import user_of
-from cli.output import NOTE, Output, json_option
+from cli.output import NOTE, Output, echo, json_option
 from cli.ranges import counted, fold, nodes_in
 
 
@@ -31,11 +31,11 @@ def lock(output: Output, expression: str | None, reason: str, as_json: bool) -> 
       evctl lock --range az:a --reason "disks are being changed"
       evctl lock
     """
-    if reason and not expression:
+    if reason and expression is None:
         raise click.UsageError("Lock which nodes? Add --range.")
     fleet = output.load_fleet()
     documents = fleet.documents()
-    if expression:
+    if expression is not None:
         if not reason:
             raise click.UsageError("Say why: --reason. Whoever is refused reads it.")
         nodes = nodes_in(expression, fleet.nodes(), Asked(fleet))
@@ -46,6 +46,8 @@ def lock(output: Output, expression: str | None, reason: str, as_json: bool) -> 
     if as_json:
         output.data({"locked": holds})
         return
+    if not holds:
+        echo("no node is locked", err=True)
     for node, hold in holds.items():
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(hold["at"]))
         click.echo(f"{node:20} since {at} by {hold['operator']}: {hold['reason']}")

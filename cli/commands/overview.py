@@ -7,6 +7,7 @@ import time
 import click
 
 from artifacts.errors import EvctlError
+from cli.numbers import number_of
 from cli.output import Output
 from cli.rollout.document import FINAL
 
@@ -21,11 +22,11 @@ def _lines(output: Output) -> list[str]:
         fleet = output.load_fleet()
         nodes = fleet.nodes()
     except EvctlError as error:
-        return [f"no fleet: {error.what}", "next: evctl lab up   (or see evctl --help)"]
-    lines = [f"fleet {fleet.config.name} · {len(nodes)} nodes · {fleet.path}"]
+        return [error.what, "next: evctl lab up   (or see evctl --help)"]
+    lines = [f"fleet {fleet.config.name} · {number_of(len(nodes), 'node')} · {fleet.path}"]
     try:
         releases = fleet.registry().releases()
-        lines.append(f"registry {fleet.config.registry} · {len(releases)} releases")
+        lines.append(f"registry {fleet.config.registry} · {number_of(len(releases), 'release')}")
         documents = fleet.documents()
         rollouts = documents.ids()
     except EvctlError as error:

@@ -37,15 +37,15 @@ def range(output: Output, expression: str, node: str | None, as_json: bool) -> N
 
     \b
     Expressions:
-      collector-01   collector-[01-04,07]   '*-01'   nodes, and nodes by pattern
-      role:x   az:x   channel:x                      by the map
-      @x                                             a group, by the map or by pillar; or a role
-      ver:1.2.0   state:serving|idle|silent|failed   by what the nodes answer
-      all                                            the whole fleet
-      A,B   A&B   'A!B'   A^B      either, both, A without B, one but not both
-      (A,B)&C                      what stands in parentheses comes first
-      A/10%   A/3                  a sample, always the same: 5% is part of 25%
-      salt{G@os:Debian and not web3}                 Salt's own compound matcher
+      collector-01   collector-[01-04,07]   '*-01'    nodes, nodes by pattern
+      role:x   az:x   channel:x                       by the map
+      @x                              a group, by the map or by pillar; or a role
+      ver:1.2.0   state:serving|idle|silent|failed    by what the nodes answer
+      all                             the whole fleet
+      A,B   A&B   'A!B'   A^B         either, both, A without B, one of the two
+      (A,B)&C                         what stands in parentheses comes first
+      A/10%   A/3                     a sample, always the same: 5% is part of 25%
+      salt{G@os:Debian and not web3}  Salt's own compound matcher
     """
     fleet = output.load_fleet()
     nodes, answers = fleet.nodes(), Asked(fleet)

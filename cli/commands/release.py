@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
 
 from artifacts.app import AppError, find_app, load_app
+from artifacts.errors import EvctlError
+from artifacts.manifest import Manifest
 from cli.announce import record_done, tell_nodes
+from cli.fleet import Fleet, FleetNotAllowed
 from cli.output import GOOD, NOTE, Output, json_option
 from cli.promotion import point, promotion, require_order
 
@@ -44,19 +50,19 @@ def release(
         )
     app, fleet = load_app(app_file), output.load_fleet()
     signing_key, registry = fleet.signing_key(), fleet.registry()
-    if channel:
+    if channel is not None:
         fleet.check_channel(channel)
-    tarball, manifest = build(
-        app,
-        fleet.cache() / "built",
-        wheels_cache=fleet.cache() / "wheels",
-        allow_dirty=allow_dirty,
-        progress=lambda line: output.say(NOTE, line),
-    )
-    if channel:
-        require_order(fleet, manifest.roles, channel, manifest.release)
-    published = registry.publish(tarball, manifest, signing_key)
-    tarball.unlink()
+    with _place_to_build(fleet) as folder:
+        tarball, manifest = build(
+            app,
+            folder,
+            wheels_cache=fleet.cache() / "wheels",
+            allow_dirty=allow_dirty,
+            progress=lambda line: output.say(NOTE, line),
+        )
+        if channel:
+            require_order(fleet, manifest.roles, channel, manifest.release)
+        published = registry.publish(tarball, manifest, signing_key)
     if published:
         record_done(output, fleet, "release", {"release": manifest.release}, why=reason)
     if channel:
@@ -80,9 +86,35 @@ def release(
         )
         return
     said = "published" if published else "was published already"
-    size_mb = manifest.tarball_bytes / 1e6
-    click.echo(
-        f"{output.mark(GOOD)} {manifest.release} {said} · {size_mb:.1f} MB · {seconds:.1f} s"
-    )
-    expression = ",".join(f"role:{name}" for name in sorted(manifest.roles))
-    click.echo(f"next: evctl rollout --range '{expression}' --to {manifest.release}")
+    size = manifest.tarball_bytes
+    sized = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+    click.echo(f"{output.mark(GOOD)} {manifest.release} {said} · {sized} · {seconds:.1f} s")
+    click.echo(f"next: {_next_step(fleet, manifest)}")
+
+
+def _next_step(fleet: Fleet, manifest: Manifest) -> str:
+    """A rollout to the roles that nodes have."""
+    roles = set(manifest.roles)
+    with suppress(EvctlError):  # where releases are made, the map of nodes needn't be
+        roles &= {node.role for node in fleet.nodes().values() if node.role}
+    if not roles:
+        return f"name nodes in {fleet.config.nodes}; in a lab: evctl lab up"
+    expression = ",".join(f"role:{name}" for name in sorted(roles))
+    return f"evctl rollout --range '{expression}' --to {manifest.release}"
+
+
+@contextmanager
+def _place_to_build(fleet: Fleet) -> Iterator[Path]:
+    """In the cache; this command's own, since another may release the same. FleetNotAllowed."""
+    built = fleet.cache() / "built"
+    try:
+        built.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(dir=built)
+    except PermissionError as error:
+        raise FleetNotAllowed(
+            f"can't write {fleet.cache()}",
+            why=error.strerror or str(error),
+            next_step=f"run it as its owner, or name another `cache` in {fleet.path}",
+        ) from error
+    with folder as name:
+        yield Path(name)

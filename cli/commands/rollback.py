@@ -51,15 +51,19 @@ def rollback(
       evctl rollback --range collector-01 --yes
     """
     fleet = output.load_fleet()
-    undone = fleet.documents().load(rollout_id).document if rollout_id else last_change(fleet)
+    undone = (
+        last_change(fleet) if rollout_id is None else fleet.documents().load(rollout_id).document
+    )
     if undone.state not in FINAL:
         raise WrongState(
             f"{undone.id} has not ended",
             why=f"it is {undone.state}",
-            next_step=f"evctl rollout abort {undone.id}",
+            next_step=f"evctl rollout abort {undone.id}"
+            if undone.may_abort()
+            else f"evctl rollouts {undone.id}",
         )
     nodes = fleet.nodes()
-    chosen = set(nodes_in(expression, nodes, Asked(fleet))) if expression else set(undone.nodes)
+    chosen = set(undone.nodes if expression is None else nodes_in(expression, nodes, Asked(fleet)))
     able = {id_ for id_, node in nodes.items() if node.role}  # and isn't gone from the map
     # One that was away comes along by itself, without having been asked to swap.
     came_along = wanted(undone)

@@ -38,7 +38,7 @@ class NotThisRole(EvctlError):
               show_default=True, metavar="N", help="Canaries of each role; 0: none.")  # fmt: skip
 @click.option("--waves", "shares", metavar="LIST", help="How far each wave goes: 1,25%,50%,100%.")
 @click.option("--bake", "bake_s", type=Duration(BAKE_S_MAX), default=Limits.bake_s,
-              show_default=True, help="How long each wave must stay healthy: 90s, 5m.")  # fmt: skip
+              show_default="1s", help="How long each wave must stay healthy: 90s, 5m.")  # fmt: skip
 @click.option("--max-fail", type=click.IntRange(0, 10_000), default=Limits.max_fail,
               show_default=True, metavar="N", help="So many may fail.")  # fmt: skip
 @click.option("--max-unreachable", type=click.IntRange(0, 10_000), default=Limits.max_unreachable,
@@ -103,9 +103,9 @@ def rollout(
       A,B  either    A&B  both    'A!B'  A without B    A^B  one but not both
 
     \b
-    Waves, counted for each role, cumulative, canaries included; a wave that is more than half
-    of a role is split, and what is left after the last one follows:
-      --canary 2 --waves 25%,50%    2 of each role, then up to a quarter, half, all of them
+    Waves, counted for each role, cumulative, canaries included; one that is more
+    than half of a role is split, and what is left after the last one follows:
+      --canary 2 --waves 25%,50%    2 of each role, then a quarter, half, all
     """
     refuse_before_further(context)
     if context.invoked_subcommand:

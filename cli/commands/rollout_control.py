@@ -14,6 +14,7 @@ from cli.commands.carrying import (
     detach_option,
     drive_elsewhere,
     drive_here,
+    stoppable,
     told,
 )
 from cli.commands.planning import Wish, draft, past_one_way_option, refuse_closed
@@ -117,23 +118,24 @@ def resume(
     control.resume(found)  # refused before anything is written down
     if was != "paused":  # NodesLocked, when someone drives it
         fleet.documents().lock(found.nodes, rollout_id, time.time(), lease_s=0)
-    change(
-        fleet,
-        rollout_id,
-        "resume",
-        lambda document: control.resume(document, in_closed_window=in_closed_window),
-        reason,
-    )
-    if detach:
-        drive_elsewhere(output, fleet, rollout_id)
-        return
-    try:
-        drive_here(output, fleet, rollout_id, as_json=as_json)
-    except NodesLocked:
-        if was != "paused":
-            raise
-        # Its driver was still at the last command, and goes on.
-        watch_to_its_end(output, fleet, rollout_id, as_json=as_json)
+    with stoppable(fleet, lambda: found):
+        change(
+            fleet,
+            rollout_id,
+            "resume",
+            lambda document: control.resume(document, in_closed_window=in_closed_window),
+            reason,
+        )
+        if detach:
+            drive_elsewhere(output, fleet, found)
+            return
+        try:
+            drive_here(output, fleet, found, as_json=as_json)
+        except NodesLocked:
+            if was != "paused":
+                raise
+            # Its driver was still at the last command, and goes on.
+            watch_to_its_end(output, fleet, rollout_id, as_json=as_json)
 
 
 @click.command()
@@ -155,14 +157,15 @@ def abort(output: Output, *, rollout_id: str, reason: str, yes: bool, as_json: b
     by = _by(reason)
     control.abort(found, by)  # refused before anyone is asked
     output.confirm(f"Take back {rollout_id} on {counted(found.nodes)}?", yes)
-    change(fleet, rollout_id, "abort", lambda document: control.abort(document, by), reason)
-    try:
-        drive_here(output, fleet, rollout_id, as_json=as_json)
-    except NodesLocked:  # its driver is alive, and does it; or has died a moment ago
+    with stoppable(fleet, lambda: found):
+        change(fleet, rollout_id, "abort", lambda document: control.abort(document, by), reason)
         try:
-            watch_to_its_end(output, fleet, rollout_id, as_json=as_json)
-        except NobodyDrives:
-            drive_here(output, fleet, rollout_id, as_json=as_json)
+            drive_here(output, fleet, found, as_json=as_json)
+        except NodesLocked:  # its driver is alive, and does it; or has died a moment ago
+            try:
+                watch_to_its_end(output, fleet, rollout_id, as_json=as_json)
+            except NobodyDrives:
+                drive_here(output, fleet, found, as_json=as_json)
 
 
 @click.command()
@@ -244,7 +247,7 @@ def watch_to_its_end(output: Output, fleet: Fleet, rollout_id: str, *, as_json: 
             raise NobodyDrives(
                 f"nobody drives {rollout_id}",
                 why=f"it is {document.state}, and its driver's lease has ended",
-                next_step=f"evctl rollout resume {rollout_id}, or evctl rollout abort {rollout_id}",
+                next_step=document.ways_on(),
             )
         time.sleep(LOOK_S)
     told(output, document, as_json=as_json)

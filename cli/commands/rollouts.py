@@ -8,6 +8,7 @@ import click
 
 from cli import option_types
 from cli.announce import GLYPHS
+from cli.numbers import number_of
 from cli.output import BAD, NOTE, Output, json_option
 from cli.rollout import report
 from cli.rollout.document import FINAL, Document
@@ -28,7 +29,7 @@ def rollouts(output: Output, rollout_id: str | None, as_json: bool) -> None:
       evctl rollouts
       evctl rollouts R000042 --json
     """
-    if rollout_id:
+    if rollout_id is not None:
         show_one(output, rollout_id, as_json=as_json)
         return
     documents = output.load_fleet().documents()
@@ -69,8 +70,8 @@ def _line(output: Output, document: Document) -> str:
     to = ", ".join(sorted({record.to for record in document.nodes.values()}))
     why = f" · {document.reason}" if document.reason else ""
     return (
-        f"{glyph} {document.id} {at} {document.kind} to {to} · {len(document.nodes)} nodes · "
-        f"{document.state} · by {document.operator}{why}"
+        f"{glyph} {document.id} {at} {document.kind} to {to} · "
+        f"{number_of(len(document.nodes), 'node')} · {document.state} · by {document.operator}{why}"
     )
 
 
@@ -79,8 +80,7 @@ def _show(output: Output, document: Document, *, left: bool) -> None:
     if document.note:
         click.echo(f"  {document.state}: {document.note}")
     if left:
-        go_on = f"evctl rollout resume {document.id}, or evctl rollout abort {document.id}"
-        click.echo(f"  nobody drives it · next: {go_on}")
+        click.echo(f"  nobody drives it · next: {document.ways_on()}")
     elif document.state not in FINAL:
         click.echo(f"  next: evctl rollout watch {document.id}, or pause, or abort")
     for number, wave in enumerate(document.waves, 1):

@@ -41,9 +41,9 @@ def scale() -> None:
 
     \b
     Examples:
-      evctl scale capacity --rate 200000               what that needs and costs, on paper
-      evctl scale simulate --trace docs/traces/day.csv  nodes, backlog and cost over time
-      evctl scale explain                              why there are as many as there are
+      evctl scale capacity --rate 200000      what that needs and costs, on paper
+      evctl scale simulate --trace docs/traces/day.csv
+      evctl scale explain                     why there are as many as there are
     """
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
 
 from cli.asked import Asked, ask
-from cli.output import BAD, GOOD, UNKNOWN, Output, json_option
-from cli.ranges import nodes_in
+from cli.output import BAD, GOOD, UNKNOWN, Output, echo, json_option
+from cli.ranges import fold, nodes_in
 
 SILENT_EXIT = 7
 
@@ -32,7 +33,7 @@ def status(context: click.Context, expression: str | None, as_json: bool) -> Non
     output: Output = context.obj
     fleet = output.load_fleet()
     nodes = fleet.nodes()
-    asked = nodes_in(expression, nodes, Asked(fleet)) if expression else sorted(nodes)
+    asked = sorted(nodes) if expression is None else nodes_in(expression, nodes, Asked(fleet))
     found = ask(fleet, asked)
     if as_json:
         output.data({"nodes": found})
@@ -41,6 +42,8 @@ def status(context: click.Context, expression: str | None, as_json: bool) -> Non
             click.echo(_line(output, node, nodes[node].role, said))
         if not found:
             click.echo("no nodes yet · next: evctl lab up")
+        if odd := [node for node, said in found.items() if said["state"] in ("silent", "failed")]:
+            echo(f"next: evctl doctor --range {shlex.quote(fold(odd))}", err=True)
     if any(said["state"] == "silent" for said in found.values()):
         context.exit(SILENT_EXIT)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from cli.doctor.check import Check, doubtful, fine, of_error, wrong
 from cli.fleet_view import FleetView
+from cli.numbers import number_of
 
 OUR_PILLAR = "evctl"
 DOCUMENTED = "docs/operations.md has what belongs there"
@@ -99,4 +100,4 @@ def check_keys(view: FleetView) -> Iterator[Check]:
             "keys", f"never joined: {', '.join(missing)}", "boot them, with a token each"
         )
     if not (strangers or refused or waiting or missing):
-        yield fine("keys", f"{len(joined)} nodes have joined")
+        yield fine("keys", f"joined: {number_of(len(joined), 'node')}")

@@ -13,6 +13,7 @@ from cli.fleet import Fleet
 from cli.fleet_view import FleetView
 from cli.history.log import History
 from cli.history.verify import verify
+from cli.numbers import number_of
 from cli.orders import orders_of, trusted_orders
 from cli.rollout.document import FINAL
 from cli.rollout.documents import Documents
@@ -78,7 +79,7 @@ def _check_channels(registry: Registry, view: FleetView) -> Iterator[Check]:
                 f"evctl release --channel {name}",
             )
         else:
-            yield fine(f"channel {name}", f"{len(roles)} roles, signed")
+            yield fine(f"channel {name}", f"{number_of(len(roles), 'role')}, signed")
 
 
 def check_documents(documents: Documents, view: FleetView, now: float) -> Iterator[Check]:
@@ -117,7 +118,7 @@ def check_orders(fleet: Fleet, view: FleetView) -> Iterator[Check]:
     if lying is None or lying.nodes != wanted.nodes:
         yield doubtful("orders", "aren't what the nodes should run now", "evctl drift --mend")
     else:
-        yield fine("orders", f"published for {len(lying.nodes)} nodes")
+        yield fine("orders", f"published for {number_of(len(lying.nodes), 'node')}")
 
 
 def check_history(history: History, view: FleetView) -> Check:
@@ -128,7 +129,7 @@ def check_history(history: History, view: FleetView) -> Check:
         return wrong("history", verdict.faults[0], "evctl history verify", NOT_TRUSTED)
     if verdict.unasked:
         return doubtful("history", f"a witness isn't there: {verdict.unasked[0]}", "bring it back")
-    return fine("history", f"{verdict.head.number} entries, whole")
+    return fine("history", f"{number_of(verdict.head.number, 'entry', 'entries')}, whole")
 
 
 def _check_left_open(
@@ -139,13 +140,12 @@ def _check_left_open(
             document = documents.load(rollout).document
         except EvctlError:
             continue  # said above
-        go_on = f"evctl rollout resume {rollout} | evctl rollout abort {rollout}"
         if document.state == "paused":
             says = f"is paused: {document.note}" if document.note else "is paused"
-            yield doubtful(f"rollout {rollout}", says, go_on)
+            yield doubtful(f"rollout {rollout}", says, document.ways_on())
         elif document.state not in FINAL and rollout not in holders.values():
             says = f"is {document.state}, and nobody drives it"
-            yield wrong(f"rollout {rollout}", says, go_on, LOCKED)
+            yield wrong(f"rollout {rollout}", says, document.ways_on(), LOCKED)
 
 
 def _check_locks(documents: Documents, now: float) -> Iterator[Check]:

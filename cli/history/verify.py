@@ -2,13 +2,14 @@
 
 Within the log, each entry's digest covers itself and the one before it: an edit, a gap, or another
 order shows. What was cut off at its end shows elsewhere: witnesses have seen a later head, and
-rollouts are there of which the log says nothing.
+rollouts are there of which the log says nothing. What a rollout's document says of itself shows
+when the log has it otherwise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from artifacts.errors import EvctlError
 from cli.history.entry import Entry, Head, decode
@@ -27,11 +28,19 @@ class Verdict:
     unasked: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Told:
+    """A rollout, as its document tells of it. facts: of those that the log has too."""
+
+    made_at: float
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
 def verify(
-    history: History, rollouts: Mapping[str, float], written_down: Sequence[Head] = ()
+    history: History, rollouts: Mapping[str, Told], written_down: Sequence[Head] = ()
 ) -> Verdict:
-    """rollouts: those that there are → when they were made. written_down: heads that someone kept
-    elsewhere, whose digest may be shortened."""
+    """rollouts: those that have begun. written_down: heads that someone kept elsewhere; their
+    digests may be shortened."""
     seen: list[tuple[str, Head]] = [("what was written down", head) for head in written_down]
     unasked = []
     for witness in history.witnesses():  # before the log, which may grow meanwhile
@@ -46,6 +55,7 @@ def verify(
     last = max(digests, default=0)
     faults += [fault for name, head in seen if (fault := _contradiction(name, head, digests, last))]
     faults += _untold(entries, rollouts)
+    faults += _told_otherwise(entries, rollouts)
     return Verdict(Head(last, digests.get(last, "")), tuple(faults), tuple(unasked))
 
 
@@ -81,13 +91,29 @@ def _contradiction(name: str, head: Head, digests: Mapping[int, str], last: int)
     return ""
 
 
-def _untold(entries: Sequence[Entry], rollouts: Mapping[str, float]) -> Iterator[str]:
+def _untold(entries: Sequence[Entry], rollouts: Mapping[str, Told]) -> Iterator[str]:
     """Rollouts of which nothing is told, although the log had begun."""
     told = {str(entry.what.get("id")) for entry in entries}
     begun_at = min((entry.at for entry in entries), default=float("inf"))
-    for rollout, made_at in sorted(rollouts.items()):
-        if rollout not in told and made_at >= begun_at:
+    for rollout, document in sorted(rollouts.items()):
+        if rollout not in told and document.made_at >= begun_at:
             yield f"nothing is told of {rollout}: its entry was cut off, or never written"
+
+
+def _told_otherwise(entries: Sequence[Entry], rollouts: Mapping[str, Told]) -> Iterator[str]:
+    """Documents that say of their rollout what the log didn't when it began."""
+    begun: dict[str, Entry] = {}
+    for entry in entries:
+        if "state" in entry.what:
+            begun.setdefault(str(entry.what.get("id")), entry)
+    for rollout, document in sorted(rollouts.items()):
+        if rollout not in begun:
+            continue
+        first = begun[rollout]
+        then = {**first.what, "reason": first.why}
+        for key, now in document.facts.items():
+            if then.get(key, now) != now:  # entries of earlier versions have less
+                yield f"{rollout}: its {key} is {now!r}; entry {first.number} has {then[key]!r}"
 
 
 def _entries(first: int, last: int) -> str:

@@ -47,7 +47,7 @@ def driver_of(lab: Lab) -> Driver:
 def choose_driver(wanted: Literal["auto", "nspawn", "process"]) -> tuple[DriverName, str]:
     """The driver to use, and why."""
     if wanted == "process":
-        return "process", "asked for"
+        return "process", "it was asked for"
     refused = obstacle()
     if wanted == "nspawn":
         if refused:
@@ -56,7 +56,7 @@ def choose_driver(wanted: Literal["auto", "nspawn", "process"]) -> tuple[DriverN
                 why=refused,
                 next_step="evctl lab up --driver process",
             )
-        return "nspawn", "asked for"
+        return "nspawn", "it was asked for"
     if refused:
         return "process", f"no systemd-nspawn nodes here: {refused}"
     return "nspawn", "root, systemd-nspawn and overlay mounts are here"
@@ -82,7 +82,8 @@ def up(
     lab = load_lab(root)
     if lab is None:
         driver_name, why = choose_driver(wanted_driver)
-        progress(f"driver {driver_name}: {why}")
+        if driver_name != wanted_driver:
+            progress(f"driver {driver_name}: {why}")
         lab = Lab(name=name, root=root, driver=driver_name, engine=wanted_engine or "embedded")
     elif wanted_driver not in ("auto", lab.driver):
         raise LabUsageError(
@@ -165,7 +166,7 @@ def inside(lab: Lab, node_id: str, command: tuple[str, ...]) -> tuple[str, ...]:
     """The command line that runs a command on a node."""
     driver, node = driver_of(lab), lab.node(node_id)
     if not driver.running(lab, node):
-        raise LabUsageError(f"{node_id} is off", next_step="evctl lab up")
+        raise LabUsageError(f"{node_id} is off", next_step=f"evctl lab up --name {lab.name}")
     return driver.inside(lab, node, command)
 
 

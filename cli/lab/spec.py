@@ -26,6 +26,7 @@ DEFAULT_NODES = (
     "postprocessor-01",
 )
 NODES_MAX = 60
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
 
 # A node's identity on Debian: fixed, since the nodes of a lab share the event store's files.
 SERVICE_USER = "evctl"
@@ -131,7 +132,7 @@ class Lab:
         raise LabUsageError(
             f"lab {self.name} has no node {node_id}",
             why=f"its nodes: {names}",
-            next_step=f"evctl lab up --nodes {node_id}",
+            next_step=f"evctl lab up --name {self.name} --nodes {node_id}",
         )
 
     def with_nodes(self, wanted: tuple[str, ...]) -> Lab:
@@ -139,14 +140,14 @@ class Lab:
         nodes = {node.id: node for node in self.nodes}
         for item in wanted:
             node_id, _, role = item.partition("=")
-            if not re.fullmatch(r"[a-z][a-z0-9-]{0,40}", node_id):
+            role = role or re.sub(r"-\d+$", "", node_id)
+            if not (_NAME.fullmatch(node_id) and _NAME.fullmatch(role)):
                 raise LabUsageError(
-                    f"{node_id!r} can't be a node's id",
-                    why="an id is a lower-case letter, then letters, digits and dashes",
+                    f"{item!r} can't be a node",
+                    why="id and role are each a lower-case letter, then letters, digits, dashes",
                     next_step="evctl lab up --nodes collector-01,web-01=web",
                 )
             if node_id not in nodes:
-                role = role or re.sub(r"-\d+$", "", node_id)
                 nodes[node_id] = NodeSpec(node_id, role, self._free_address(nodes.values()))
         if len(nodes) > NODES_MAX:
             raise LabUsageError(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Protocol
 
+from cli.numbers import number_of
 from cli.ranges.errors import NotTold, RangeError, malformed, shortened, unknown
 from cli.ranges.grammar import (
     Combined,
@@ -100,7 +101,7 @@ def fold(nodes: Collection[str]) -> str:
 
 def counted(nodes: Collection[str]) -> str:
     """What is shown of a set of nodes before anything is done with it."""
-    return f"{fold(nodes)} ({len(nodes)} {'node' if len(nodes) == 1 else 'nodes'})"
+    return f"{fold(nodes)} ({number_of(len(nodes), 'node')})"
 
 
 def is_whole_fleet(expression: str, named: Collection[str], fleet: Collection[str]) -> bool:

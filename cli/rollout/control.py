@@ -63,7 +63,7 @@ def abort(document: Document, by: str) -> Document:
     """Every node that has changed goes back to what it served before."""
     if document.kind == "rollback":
         raise _wrong(document, "aborted", "a rollback goes on to its end: it is the way back")
-    if document.state not in ("running", "paused"):
+    if not document.may_abort():
         raise _wrong(document, "aborted", "only what runs or is paused can be")
     return turn(document, Turn("aborting", f"by {by}"))
 

@@ -145,6 +145,19 @@ class Document:
         """With the digest of its plan: what is carried out later is what was shown now."""
         return replace(self, plan=plan_digest(self))
 
+    def has_asked(self) -> bool:
+        """Whether any node was asked for anything."""
+        return any("nodes" in entry for entry in self.log)
+
+    def may_abort(self) -> bool:
+        """A rollback may not: it is the way back. What goes back already can't be told to."""
+        return self.kind == "rollout" and self.state in ("running", "paused")
+
+    def ways_on(self) -> str:
+        """The commands for one that has not ended, and that nobody drives."""
+        resume = f"evctl rollout resume {self.id}"
+        return f"{resume} | evctl rollout abort {self.id}" if self.may_abort() else resume
+
     def bakes(self) -> bool:
         """Whether there is more to see of a node than that it serves: for a time, or by a gate."""
         return bool(self.limits.bake_s or self.gates or self.gate_command or self.probe)

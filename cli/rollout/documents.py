@@ -74,7 +74,7 @@ class Documents:
         except ObjectMissing as error:
             known = self.ids()
             raise UnknownRollout(
-                f"there is no rollout {rollout_id}",
+                f"there is no rollout {rollout_id or repr(rollout_id)}",
                 why=f"the last one is {known[-1]}" if known else "there is none at all",
                 next_step="evctl rollouts",
             ) from error
@@ -136,7 +136,7 @@ class Documents:
             raise NodesLocked(
                 f"{node} is locked by {holder}",
                 why=f"it is of {found.operator}; it is {found.state} and nobody drives it",
-                next_step=f"evctl rollout resume {holder}, or evctl rollout abort {holder}",
+                next_step=found.ways_on(),
             )
 
     def _found(self, rollout: str) -> Document | None:

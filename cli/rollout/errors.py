@@ -45,6 +45,16 @@ class NobodyDrives(EvctlError):
     )
 
 
+class LeftUndriven(EvctlError):
+    code = "E4017"
+    exit_code = 130
+    explanation = (
+        "The command was stopped, with Ctrl-C or by being terminated. Its rollout is kept, and has "
+        "not ended: nodes serve what they serve, and stay the rollout's, until someone goes on "
+        "with it or takes it back."
+    )
+
+
 class DocumentChanged(EvctlError):
     code = "E4004"
     exit_code = 8

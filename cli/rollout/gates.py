@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from artifacts.gates import Gate
+from cli.numbers import figures
 
 Series = Mapping[str, float]
 LE = 'le="'
@@ -60,10 +61,10 @@ def judge(gate: Gate, new: Sequence[Span], old: Sequence[Span]) -> Verdict:
     if value is None:
         return _verdict("held", gate, f"no number for {' or '.join(gate.series)} in /metrics")
     if gate.at_most is not None and value > gate.at_most:
-        return _verdict("failed", gate, f"{value:.4g}, at most {gate.at_most:g} may be")
+        return _verdict("failed", gate, f"{figures(value)}, at most {figures(gate.at_most)} may be")
     if gate.worse_by is None or not old:
         of = "" if gate.kind == "gauge" else f" of {sample:.0f}"
-        return _verdict("passed", gate, f"{value:.4g}{of}")
+        return _verdict("passed", gate, f"{figures(value)}{of}")
     return _compare(gate, value, gate.worse_by, _measure(gate, old))
 
 
@@ -72,9 +73,9 @@ def _compare(gate: Gate, value: float, worse_by: float, old: tuple[float, float 
     if before is None or (sample < gate.sample_min and gate.kind != "gauge"):
         few = f"{sample:.0f} of {gate.sample_min} on the old: too few to compare"
         return _verdict("held", gate, few)
-    said = f"{value:.4g}, the old {before:.4g}"
+    said = f"{figures(value)}, the old {figures(before)}"
     if value > before + worse_by:
-        return _verdict("failed", gate, f"{said}: worse by more than {worse_by:g}")
+        return _verdict("failed", gate, f"{said}: worse by more than {figures(worse_by)}")
     return _verdict("passed", gate, said)
 
 

@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from cli.rollout.document import Capacity, NodeRecord
 from cli.rollout.errors import FloorNotKept, WrongWaves
@@ -117,11 +116,6 @@ def waves(
         staged = {role: nodes for role, nodes in by_role.items() if role in stage}
         planned += _staged(staged, at_once, canaries, shares)
     return tuple(planned)
-
-
-def waves_back(roles: Mapping[str, str], fleet: Mapping[str, int], **more: Any) -> Waves:
-    """For a rollback: no canaries, and still never more than half of a role at once."""
-    return waves(roles, fleet, canaries=0, **more)
 
 
 def _staged(

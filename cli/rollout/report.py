@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 from artifacts.gates import Gate
 from artifacts.windows import closed_now
+from cli.numbers import figures, number_of
 from cli.output import BAD, GOOD, NOTE, UNKNOWN, Output, echo
 from cli.ranges import counted, fold
 from cli.rollout.document import Document, NodeRecord, Probe
@@ -30,7 +32,8 @@ def show_plan(output: Output, fleet: str, plan: Document, named: int) -> None:
         return
     unchanged = named - len(plan.nodes)
     if not plan.nodes:
-        echo(f"Plan  {fleet}: nothing to do, {unchanged} nodes are there already", err=True)
+        there = number_of(unchanged, "node")
+        echo(f"Plan  {fleet}: nothing to do, {there} there already", err=True)
         return
     for line in _plan_lines(fleet, plan, unchanged):
         echo(line, err=True)
@@ -39,9 +42,9 @@ def show_plan(output: Output, fleet: str, plan: Document, named: int) -> None:
 def _plan_lines(fleet: str, plan: Document, unchanged: int) -> Iterator[str]:
     yield f"Plan {plan.plan}  {fleet}"
     for (role, before, to), count in _moves(plan.nodes).items():
-        yield f"  {role:16} {before or 'nothing'} → {to}   {count} nodes"
+        yield f"  {role:16} {before or 'nothing'} → {to}   {number_of(count, 'node')}"
     sizes = " / ".join(str(len(wave)) for wave in plan.waves)
-    yield f"  ~ {len(plan.nodes)} nodes, waves {sizes}      = {unchanged} unchanged"
+    yield f"  ~ {number_of(len(plan.nodes), 'node')}, waves {sizes}      = {unchanged} unchanged"
     for number, wave in enumerate(plan.waves, 1):
         yield f"  wave {number}/{len(plan.waves)}  {counted(wave)}"
     if away := [node for node, record in plan.nodes.items() if record.away]:
@@ -84,8 +87,8 @@ def estimate_s(plan: Document) -> float:
 
 
 def gate_says(gate: Gate) -> str:
-    bounds = [f"at most {gate.at_most:g}"] if gate.at_most is not None else []
-    bounds += [f"worse by {gate.worse_by:g} at most"] if gate.worse_by is not None else []
+    bounds = [f"at most {figures(gate.at_most)}"] if gate.at_most is not None else []
+    bounds += [f"worse by {figures(gate.worse_by)} at most"] if gate.worse_by is not None else []
     return f"{gate.name} ({', '.join(bounds)})"
 
 
@@ -171,8 +174,11 @@ def _lines(document: Document, event: str, facts: dict[str, Any]) -> list[tuple[
     if event == "answer":
         return [_answer(facts)]
     if event in ("pause", "paused", "rolling_back", "aborting"):
-        why = f": {document.note}" if document.note else ""
-        return [(UNKNOWN, f"{document.state}{why}")]
+        state = "paused" if event == "pause" else event
+        # Whoever watches afterwards has the document as it is now.
+        now = document.note if document.state == state else ""
+        why = facts.get("note") or now or facts.get("reason")
+        return [(UNKNOWN, f"{state}: {why}" if why else state)]
     return []
 
 
@@ -212,11 +218,21 @@ def show_end(output: Output, document: Document) -> None:
     glyphs = {"converged": GOOD, "paused": UNKNOWN, "partial": UNKNOWN}
     glyph = output.mark(glyphs.get(document.state, BAD))
     echo(
-        f"{glyph} {document.id} {document.state} · {figures['swaps']} swaps · "
+        f"{glyph} {document.id} {document.state} · {number_of(figures['swaps'], 'swap')} · "
         f"{figures['duration_s']:.1f} s"
     )
-    if document.state == "converged" and document.kind == "rollout":
-        echo(f"undo: evctl rollback {document.id}")
+    if document.state == "converged" and (undo := _undo(document)):
+        echo(f"undo: {undo}")
+
+
+def _undo(document: Document) -> str:
+    """Of a rollback a rollout, where all came from the same release; empty: no single command."""
+    if document.kind == "rollout":
+        return f"evctl rollback {document.id}"
+    before = {record.before for record in document.nodes.values()}
+    if len(before) > 1 or None in before:
+        return ""
+    return f"evctl rollout --range {shlex.quote(fold(document.nodes))} --to {before.pop()}"
 
 
 def summary(document: Document) -> dict[str, Any]:
@@ -278,7 +294,7 @@ def raise_unless_converged(document: Document) -> None:
         raise Paused(
             f"{document.id} is paused",
             why=document.note,
-            next_step=f"evctl rollout resume {document.id} | evctl rollout abort {document.id}",
+            next_step=document.ways_on(),
         )
     if document.state == "aborted":
         raise Aborted(f"{document.id} was aborted", why=document.note, next_step=next_step)
@@ -286,7 +302,7 @@ def raise_unless_converged(document: Document) -> None:
         some = [n for n, record in document.nodes.items() if record.fault]
         raise Partial(
             f"{document.id}: not all nodes came along: {', '.join(some)}",
-            why=why,
+            why=why or "no answer; it becomes what it should be by itself when it returns",
             next_step=f"evctl rollout retry {document.id}",
         )
     raise NotRolledBack(f"{document.id} failed", why=why, next_step="evctl status")

@@ -42,8 +42,8 @@ def table(document: Document, waits_for: str, now: float) -> Iterator[str]:
     seconds = int((document.ended_at or now) - document.created_at)
     to = ", ".join(sorted({record.to for record in records.values()}))
     yield (
-        f"{document.kind.capitalize()} {document.id}  {to}   {bar}  {done}/{len(records)}  "
-        f"{seconds // 60:02}:{seconds % 60:02}  {document.state}"
+        f"{document.kind.capitalize()} {document.id}  {to}  {done}/{len(records)}  "
+        f"{seconds // 60:02}:{seconds % 60:02}  {document.state}  {bar}"
     )
     for number, wave in enumerate(document.waves, 1):
         yield from _wave(document, number, wave)

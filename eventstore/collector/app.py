@@ -58,10 +58,10 @@ class Collector:
             # Its own turn may come after one commit that runs, each within commit_s.
             late_s=2 * settings.commit_s + 1,
         )
-        receiving = Shares(settings.receiving_bytes_max)
+        receiving, one_large = Shares(settings.receiving_bytes_max), asyncio.Lock()
         self._routes: dict[str, tuple[EventsHandler, str]] = {}
         for one in settings.endpoints:
-            handler = EventsHandler(one, settings, self._committer, receiving)
+            handler = EventsHandler(one, settings, self._committer, receiving, one_large)
             for below in paths_of(one.format):
                 self._routes[(one.path + below) or "/"] = (handler, below)
         self._settings = settings

@@ -40,6 +40,8 @@ from eventstore.settings import Settings
 log = logging.getLogger("eventstore.collector")
 FAULT = "a fault of ours at %s"
 RECEIPT = "X-Event-Receipt"
+LARGE_BYTES = 256 << 10  # of such bodies one is read in each turn of the loop: others come between
+PARSED_BYTES = 1 << 20  # what a large one holds beside its bytes: fewer wait while one is parsed
 # Of a request without events, where its protocol allows that.
 NOTHING = Receipt(str(UUID(int=0)), 0, 0)
 
@@ -48,7 +50,8 @@ Answering = Callable[[Reply], None]
 
 class Head(msgspec.Struct, frozen=True):
     """What the head of a request says, and so that of every one with the same bytes. path: below
-    the endpoint's own."""
+    the endpoint's own. keeps: whether its events are; of HEAD, which asks what GET would say, none.
+    """
 
     method: str
     path: str
@@ -59,6 +62,7 @@ class Head(msgspec.Struct, frozen=True):
     coding: str
     trace: str
     agent: str
+    keeps: bool
 
     def sent(self, body: bytes) -> Sent:
         """The request, with its body."""
@@ -85,10 +89,16 @@ class EventsHandler:
     """Takes events on one endpoint. path: below the endpoint's own."""
 
     def __init__(
-        self, endpoint: Endpoint, settings: Settings, committer: Committer, receiving: Shares
+        self,
+        endpoint: Endpoint,
+        settings: Settings,
+        committer: Committer,
+        receiving: Shares,
+        one_large: asyncio.Lock,
     ) -> None:
         self._endpoint = endpoint
         self._receiving = receiving
+        self._one_large = one_large
         self._settings = settings
         self._committer = committer
         self._body_bytes_max = endpoint.body_bytes_max or settings.body_bytes_max
@@ -120,12 +130,13 @@ class EventsHandler:
                 size = min(request.content_length or 0, self._body_bytes_max)
                 self._committer.refuse_overload(self._endpoint.tenant, size)
             head = Head(
-                *(method, path, query, headers),
+                *("GET" if method == "HEAD" else method, path, query, headers),
                 spoken=spoken,
                 kind=self._kind(spoken),
                 coding=codings.coding_of(headers),
                 trace=trace,
                 agent=_agent_of(headers),
+                keeps=method != "HEAD",
             )
             with Held(self._receiving, self._endpoint.tenant) as held:
                 raw = await read_body(
@@ -133,12 +144,21 @@ class EventsHandler:
                 )
                 connection = connection_of(request)
                 answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-                self._take(head, raw, held, connection.address, partial(_resolve, answer))
+                take = partial(self._take, head, raw, held, connection.address)
+                if len(raw) > LARGE_BYTES:
+                    if len(raw) < self._settings.receiving_bytes_max // 2:  # else it has no room
+                        held.more(min(len(raw), PARSED_BYTES))
+                    async with self._one_large:
+                        take(partial(_resolve, answer))
+                        await asyncio.sleep(0)
+                else:
+                    take(partial(_resolve, answer))
                 reply = await answer
         except Refused as refused:
             sent = _sent(method, path, query, headers, b"")
             return self._completed(_refused(refuse(sent, refused), refused), headers, trace)
-        reply.again = partial(self._again, head, connection.head_bytes)
+        if head.keeps:
+            reply.again = partial(self._again, head, connection.head_bytes)
         return reply
 
     def _again(
@@ -174,7 +194,7 @@ class EventsHandler:
         events = spoken.read(sent, self._limits)
 
         taken = Taken(self, head, sent, events, held, answer)
-        if events.count:
+        if events.count and head.keeps:
             shares = self._shares(head, peer_address, sent, events)
             self._committer.put(head.kind, events, shares, taken)
         else:

@@ -11,14 +11,17 @@ import orjson
 from aiohttp.web_request import BaseRequest
 
 from eventstore.collector.reply import Reply
-from eventstore.errors import EngineUnavailable, Refused
+from eventstore.errors import EngineUnavailable, ImpossibleId, Refused
+from eventstore.formats.format import JSON
 
 PATH = "/receipt/"
+ASK_AGAIN_S = 5
 AT_ONCE_MAX = 8  # asking engines must not hold up who sends events
 
 
 class Answers(Protocol):
-    """Where receipts come from. None: unknown; ValueError: no id; EngineUnavailable."""
+    """Where receipts come from. None: nothing is known of it yet; ValueError: no id; ImpossibleId;
+    EngineUnavailable."""
 
     def __call__(self, text: str, /) -> Mapping[str, Any] | None: ...
 
@@ -45,36 +48,45 @@ class ReceiptHandler:
             )
         self._asking += 1
         try:
-            found = await asyncio.to_thread(self._found, request.path.removeprefix(PATH))
+            return await asyncio.to_thread(self._answered, request.path.removeprefix(PATH))
         except ValueError:
             raise Refused(
                 400, "not_an_id", "this is no id", "use a receipt's pack, or pack:index"
+            ) from None
+        except ImpossibleId as error:
+            raise Refused(
+                404, "unknown_id", f"no event has this id: {error}", "compare it with the receipt"
             ) from None
         except EngineUnavailable:
             raise Refused(
                 503,
                 "store_unavailable",
-                "the queue or the store can't be asked now, or packs wait in this node's spool",
+                "the queue or the store can't be asked now",
                 "ask again later",
                 retry_after_s=1,
             ) from None
         finally:
             self._asking -= 1
-        if found is None:
-            raise Refused(
-                404,
-                "unknown_id",
-                "nothing is known under this id",
-                "compare it with the receipt; the ledger tells whether something was lost",
-            )
-        return Reply(200, orjson.dumps(found), "application/json")
 
-    def _found(self, text: str) -> Mapping[str, Any] | None:
-        held_back = self._holds_back()  # before: it may reach the queue meanwhile
+    def _answered(self, text: str) -> Reply:
         found = self._answers(text)
-        if found is None and held_back:
-            raise EngineUnavailable("it may be one of those that wait in the spool")
-        return found
+        return Reply(200, orjson.dumps(found), JSON) if found else self._not_yet(text)
+
+    def _not_yet(self, text: str) -> Reply:
+        """Whoever has this id may have it of a collector whose packs wait in its own node's spool:
+        they are durable there, and no other node can see them."""
+        where = "this node" if self._holds_back() else "the node that accepted it"
+        said = {
+            "id": text,
+            "state": "unknown",
+            "stages": [],
+            "reason": "nothing is known under this id yet: what was accepted may wait in the spool"
+            f" of {where}, or in SQS, which can't be asked",
+            "next": "ask again; when ev_spool_bytes of every collector is 0, and it is still"
+            " unknown, it was never accepted, or lost: the ledger tells",
+        }
+        headers = {"Retry-After": str(ASK_AGAIN_S)}
+        return Reply(202, orjson.dumps(said), JSON, headers)
 
     def close(self) -> None:
         self._answers.close()

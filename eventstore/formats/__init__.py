@@ -118,8 +118,9 @@ def refusal_of(name: str) -> Callable[[Sent, Refused], Answer]:
 
 
 def methods_of(name: str) -> tuple[str, ...]:
-    """The methods that a format takes."""
-    return ("POST",) if name == "by_content_type" else FORMATS[name].methods
+    """The methods that a format takes; where that is GET also HEAD, of which nothing is kept."""
+    methods = ("POST",) if name == "by_content_type" else FORMATS[name].methods
+    return (*methods, "HEAD") if "GET" in methods else methods
 
 
 def paths_of(name: str) -> tuple[str, ...]:

@@ -1,6 +1,12 @@
 """Amplitude's HTTP API: /2/httpapi and /batch. Its clients divide a batch after a 413, and send
-everything again after a 429 or 5xx, what is named as throttled later than the rest."""
+everything again after a 429 or 5xx, what is named as throttled later than the rest.
 
+After any other 4xx they drop what it names: all of it when a field is missing in the request, or
+else those events that are named by their places, and the rest is sent again. So none of the rest is
+taken; what was named is not sent again, and becomes dead letters.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -22,22 +28,29 @@ from eventstore.formats.format import (
 )
 from eventstore.formats.json_fields import decoded
 
+INVALID_KEY = "Invalid API key: "  # what its clients look for, to stop
 OURS = ("api_key", "client_upload_time")
 
 
 def read(sent: Sent, limits: Limits) -> Events:
-    """The elements of `events`."""
+    """The elements of `events`; when some of them can't be used, only these."""
     envelope = opened(sent.body, "events", limits)
-    said = envelope.said
-    context = {name: said[name] for name in said if name not in OURS}
-    return envelope.events(limits, context=context, sent_at=said.get("client_upload_time"))
+    sent_at = envelope.said.get("client_upload_time")
+    context = envelope.rest(OURS)
+    return envelope.only_unusable(limits, context=context, sent_at=sent_at) or envelope.events(
+        limits, context=context, sent_at=sent_at
+    )
 
 
 def answer(sent: Sent, receipt: Receipt, events: Events) -> Answer:
-    """How many were taken, out of how many bytes, when."""
+    """How many were taken, out of how many bytes, when; or which ones can't be."""
+    if events.places:
+        reason = events.refused[0].partition(": ")[2]
+        why = f"{reason}: this and others like it are kept as dead letters, send the rest again"
+        return _invalid(400, why, None, events.places)
     said = {
         "code": 200,
-        "events_ingested": receipt.accepted - len(events.refused),
+        "events_ingested": receipt.accepted,
         "payload_size_bytes": len(sent.body),
         "server_upload_time": sent.received_at_ms,
     }
@@ -46,18 +59,29 @@ def answer(sent: Sent, receipt: Receipt, events: Events) -> Answer:
 
 def refuse(_sent: Sent, refused: Refused) -> Answer:
     """{"code", "error"}, and the members that its clients look into."""
-    said: dict[str, Any] = {
-        "code": refused.status,
-        "error": f"{refused.reason}: {refused.next_step}",
-    }
+    why = f"{refused.reason}: {refused.next_step}"
+    if refused.status in (400, 404, 405, 415):
+        return _invalid(refused.status, why, "events")
+    if refused.status == 401:
+        return _invalid(401, f"{INVALID_KEY}{why}", "api_key")
+    said: dict[str, Any] = {"code": refused.status, "error": why}
     if refused.status == 429:
         # Nobody in particular: its clients then send all of the request's events again.
         said |= {"eps_threshold": 0, "throttled_devices": {}, "throttled_users": {}}
         said |= {"throttled_events": []}
-    elif refused.status == 400:
-        said |= {"missing_field": "events" if refused.code == "no_events" else None}
-        said |= {"events_with_invalid_fields": {}, "events_with_missing_fields": {}}
     return Answer(refused.status, orjson.dumps(said), JSON)
+
+
+def _invalid(status: int, why: str, missing: str | None, places: Sequence[int] = ()) -> Answer:
+    """missing: names a field for whose lack all of the request is given up."""
+    said = {
+        "code": status,
+        "error": why,
+        "missing_field": missing,
+        "events_with_invalid_fields": {"event": places} if places else {},
+        "events_with_missing_fields": {},
+    }
+    return Answer(status, orjson.dumps(said), JSON)
 
 
 def key(sent: Sent) -> str | None:

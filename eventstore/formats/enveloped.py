@@ -6,10 +6,12 @@ An element that is no usable event is refused in its place, and the others are t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 import msgspec
 import orjson
+from msgspec import structs
 
 from eventstore.errors import Refused
 from eventstore.formats.checks import is_deeper, loads
@@ -19,7 +21,6 @@ from eventstore.formats.json_fields import value as object_of
 from eventstore.times import stated_ms
 
 WHITE_SPACE = b" \t\r\n"
-MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 # What may stand where an object is expected: such a member says nothing, and the event is kept.
 Other = bool | int | float | str | list[Any] | None
@@ -34,18 +35,54 @@ class Envelope:
     elements: list[bytes]
     values: list[Any]
 
+    def rest(self, ours: Sequence[str]) -> dict[str, Any]:
+        """What it says beside these, which are forgotten: no copy, for it may be very much."""
+        for name in ours:
+            self.said.pop(name, None)
+        return self.said
+
     def events(
         self, limits: Limits, *, context: Mapping[str, Any], sent_at: object = None
     ) -> Events:
         """The elements as events; Refused (400) when none of them is usable."""
-        refused = {
+        refused = self.unusable(limits)
+        if len(refused) == len(self.elements):
+            code, _, reason = refused[0].partition(": ")
+            raise Refused(400, code, reason, "send at least one event, as a JSON object")
+        return self._as_events(refused, limits, context, sent_at)
+
+    def only_unusable(
+        self, limits: Limits, *, context: Mapping[str, Any], sent_at: object = None
+    ) -> Events | None:
+        """Those that can't be used, where some can: the others are for their sender to send again.
+        None: it is not so."""
+        refused = self.unusable(limits)
+        if not 0 < len(refused) < len(self.elements):
+            return None
+        some = Envelope(
+            self.said,
+            [self.elements[index] for index in refused],
+            [self.values[index] for index in refused],
+        )
+        whys = dict(enumerate(refused.values()))
+        events = some._as_events(whys, limits, context, sent_at)
+        return structs.replace(events, places=tuple(refused))
+
+    def unusable(self, limits: Limits) -> dict[int, str]:
+        """Index → why it is no usable event."""
+        return {
             index: why
             for index, value in enumerate(self.values)
             if (why := self._unusable(index, value, limits.depth_max))
         }
-        if len(refused) == len(self.elements):
-            code, _, reason = refused[0].partition(": ")
-            raise Refused(400, code, reason, "send at least one event, as a JSON object")
+
+    def _as_events(
+        self,
+        refused: Mapping[int, str],
+        limits: Limits,
+        context: Mapping[str, Any],
+        sent_at: object,
+    ) -> Events:
         block = block_of(self.elements)
         return Events(
             block.block,
@@ -82,7 +119,7 @@ def opened(body: bytes, key: str, limits: Limits) -> Envelope:
         raise Refused(400, "no_events", f"{key} is not an array", f"send the events as {key}: […]")
     check_count(values, limits)
     try:
-        return Envelope(value, _elements(MEMBERS.decode(text)[key]), values)
+        return Envelope(value, _elements(_member(text, key)), values)
     except RecursionError:
         raise _too_deep() from None
 
@@ -136,10 +173,25 @@ def text_at(body: bytes, *keys: str) -> str | None:
     value: Any = body
     try:
         for key in keys:
-            value = MEMBERS.decode(value)[key]
+            value = _member(value, key)
         return msgspec.json.decode(value, type=str)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
         return None
+
+
+def _member(value: bytes | msgspec.Raw, key: str) -> msgspec.Raw:
+    """An object's member; KeyError without. What else it has costs no more than to pass it over."""
+    found = _decoder(key).decode(value).found
+    if found is msgspec.UNSET:
+        raise KeyError(key)
+    return cast(msgspec.Raw, found)
+
+
+@cache
+def _decoder(key: str) -> msgspec.json.Decoder[Any]:
+    """key: one that a format looks for."""
+    column = ("found", msgspec.Raw, msgspec.UNSET)
+    return msgspec.json.Decoder(msgspec.defstruct("Member", [column], rename={"found": key}))
 
 
 def said_of(context: bytes) -> dict[str, Any]:

@@ -51,7 +51,8 @@ class Events(msgspec.Struct, frozen=True, gc=False):
 
     lengths: as in packing.pack. contexts: runs of events and what each run shares, in the format's
     own terms; (): all of them share nothing. sent_at_ms: when the sender says that it sent them.
-    refused: index → why this event is unusable; it is kept, and becomes a dead letter.
+    refused: index → why this event is unusable; it is kept, and becomes a dead letter. places:
+    where in its request each event stood, when others of it are left to be sent again.
     anonymous: its sender wants its address kept nowhere.
     """
 
@@ -61,6 +62,7 @@ class Events(msgspec.Struct, frozen=True, gc=False):
     contexts: tuple[tuple[int, bytes], ...] = ()
     sent_at_ms: int | None = None
     refused: Mapping[int, str] = msgspec.field(default_factory=dict)
+    places: Sequence[int] = ()
     anonymous: bool = False
 
     @property
@@ -147,7 +149,8 @@ class Format:
 
 class Fields(msgspec.Struct, gc=False):
     """What the pipeline reads of one event: whatever JSON value stands there, None without one.
-    The fields are those of event.FIELDS, in its order."""
+    The fields are those of event.FIELDS, in its order. ago_ms: how long before it was sent it
+    happened, where an event says that instead of its time."""
 
     client_id: Any = None
     name: Any = None
@@ -158,6 +161,7 @@ class Fields(msgspec.Struct, gc=False):
     user: Any = None
     session: Any = None
     address: Any = None
+    ago_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +194,10 @@ class Read(Protocol):
 
     def stated_times(self) -> Int64s:
         """As in times.py, of their field `time`."""
+
+    def agos(self) -> Int64s | None:
+        """How long before they were sent they happened, in milliseconds, as far as they say that;
+        UNSTATED where one doesn't. None: none of them does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,9 @@ class JsonColumns:
     def stated_times(self) -> Int64s:
         return times_in(self.texts("time"))
 
+    def agos(self) -> None:
+        return None
+
     @cached_property
     def _arrays(self) -> dict[str, Any]:
         """The columns as nanoarrow shows them, all by one call."""

@@ -69,7 +69,10 @@ def _one(decoder: msgspec.json.Decoder[Any], event: bytes) -> Any:
 def _decoder(names: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
     columns = [(name, Any, None) for name in FIELDS]
     renamed = dict(zip(FIELDS, names, strict=True))
-    return msgspec.json.Decoder(msgspec.defstruct("Fields", columns, rename=renamed, gc=False))
+    fields = msgspec.defstruct(
+        "Fields", columns, rename=renamed, namespace={"ago_ms": None}, gc=False
+    )
+    return msgspec.json.Decoder(fields)
 
 
 READER = Reader(fields, value, columns, values)

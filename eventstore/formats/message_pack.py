@@ -13,14 +13,18 @@ import orjson
 
 from eventstore.errors import Refused
 from eventstore.formats import json_fields
-from eventstore.formats.checks import check_count, check_depth
+from eventstore.formats.checks import (
+    check_count,
+    check_depth,
+    containers_max,
+    too_many_values,
+)
 from eventstore.formats.format import Events, Fields, Format, Limits, Reader, Run, Sent
 from eventstore.formats.json_body import block_of
 
-EMPTY_ARRAY, EMPTY_MAP = b"\x90", b"\x80"
-JSON_CONTAINER_BYTES = 3  # `[],`
 ARRAYS = frozenset({*range(0x90, 0xA0), 0xDC, 0xDD})
 MAPS = frozenset({*range(0x80, 0x90), 0xDE, 0xDF})
+CONTAINERS = bytes(ARRAYS | MAPS)
 
 
 def read(sent: Sent, limits: Limits) -> Events:
@@ -28,6 +32,7 @@ def read(sent: Sent, limits: Limits) -> Events:
     if not sent.body:
         raise Refused(400, "empty", "the body is empty", "send a map or an array of maps")
     try:
+        _check_containers(sent.body)
         events = _maps(sent.body, limits)
     except (msgpack.UnpackException, ValueError) as error:
         why = str(error) or "it is cut short"
@@ -36,7 +41,6 @@ def read(sent: Sent, limits: Limits) -> Events:
         if event[0] not in MAPS:
             raise Refused(400, "not_an_object", f"event {index} is not a map", "send maps only")
         try:
-            _check_containers(event, limits.bytes_max // JSON_CONTAINER_BYTES)
             text = as_json(event)
         except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
             raise _not_msgpack(f"event {index}: {error}") from None
@@ -82,23 +86,23 @@ def _maps(body: bytes, limits: Limits) -> list[bytes]:
     return events
 
 
-def _check_containers(event: bytes, count_max: int) -> None:
-    """Refuses more arrays and maps than JSON of the same bound could have: here an empty one is a
-    byte, and decoded it takes 64."""
-    if event.count(EMPTY_ARRAY) + event.count(EMPTY_MAP) <= count_max:
-        return  # those with something in them are two bytes at least
+def _check_containers(body: bytes) -> None:
+    """Refuses more arrays and maps than JSON may have: here an empty one is a byte."""
+    count_max = containers_max(len(body))
+    if len(body) - len(body.translate(None, CONTAINERS)) <= count_max:
+        return  # not even if each byte that can begin one did
     left = iter(range(count_max))
 
     def one(_: object) -> None:
         if next(left, None) is None:
-            raise Refused(
-                413,
-                "too_large",
-                f"an event has more than {count_max} arrays and maps",
-                "send smaller events",
-            )
+            raise too_many_values(f"more than {count_max}", len(body))
 
-    msgpack.unpackb(event, list_hook=one, object_hook=one, raw=True, strict_map_key=False)
+    walker = msgpack.Unpacker(
+        max_buffer_size=len(body), list_hook=one, object_hook=one, raw=True, strict_map_key=False
+    )
+    walker.feed(body)
+    for _ in walker:
+        pass
 
 
 def _not_msgpack(why: str) -> Refused:

@@ -12,6 +12,7 @@ import orjson
 
 from eventstore.errors import Refused
 from eventstore.formats import form
+from eventstore.formats.checks import check_containers
 from eventstore.formats.enveloped import (
     Envelope,
     Other,
@@ -60,6 +61,7 @@ def read(sent: Sent, limits: Limits) -> Events:
 def _lines(body: bytes, limits: Limits) -> Envelope:
     lines = [text for line in body.split(b"\n") if (text := line.strip())]
     check_count(lines, limits)
+    check_containers(body)
     return Envelope({}, lines, [parsed(line)[1] for line in lines])
 
 

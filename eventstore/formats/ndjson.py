@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventstore.errors import Refused
-from eventstore.formats.checks import check_depth, check_objects, loads
+from eventstore.formats.checks import check_containers, check_depth, check_objects, loads
 from eventstore.formats.format import Events, Format, Limits, Sent
 
 WHITE_SPACE = b" \t\r"
@@ -33,6 +33,7 @@ def read(sent: Sent, limits: Limits) -> Events:
         raise Refused(400, "empty", "the body is empty", "send one JSON object a line")
     if len(lines) > limits.events_max:
         check_objects(lines, limits)  # too many: refused before any of them is parsed
+    check_containers(block)
     values = [loads(line, f"line {number}") for number, line in enumerate(lines, 1)]
     check_objects(values, limits)
     block = b"\n".join(lines)

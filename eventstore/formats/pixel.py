@@ -21,7 +21,9 @@ def read(sent: Sent, _limits: Limits) -> Events:
 
 
 def answer(_sent: Sent, receipt: Receipt, _events: Events) -> Answer:
-    """The image; the event's id in X-Event-Id."""
+    """The image; the event's id in X-Event-Id, if there is one."""
+    if not receipt.accepted:
+        return _image(200, {})
     return _image(200, {"X-Event-Id": f"{receipt.pack_id}:{receipt.first}"})
 
 

@@ -3,6 +3,7 @@
 Overload is 503: posthog-js sends nothing again after a 4xx, not even after a 429.
 """
 
+import re
 import zlib
 from base64 import b64decode
 from dataclasses import replace
@@ -28,6 +29,7 @@ from eventstore.formats.format import (
     header_key,
 )
 from eventstore.formats.json_fields import decoded
+from eventstore.times import NUMBER_MAX
 
 ANALYTICS = "/i/v1/analytics/events"  # answers for each event; no answer for one: it was taken
 WITH_OR_WITHOUT_SLASH = ("/batch", "/capture", "/e", "/i/v0/e")
@@ -40,6 +42,8 @@ PATHS = (
 OURS = ("api_key", "token", "sent_at", "sentAt")
 FIELDS_MAX = 8
 UNPACKED_BYTES_MAX = 16 << 20  # while looking for the key
+SENT_AT = ("sent_at", "sentAt")
+SENT_AT_QUERY = re.compile(r"(?:^|&)(?:_|sent_at)=([0-9]{13})(?:&|$)")
 GZIP = 16 + zlib.MAX_WBITS
 GZIP_MAGIC = b"\x1f\x8b"
 KINDS = {400: "validation_error", 401: "authentication_error"}
@@ -49,10 +53,14 @@ def read(sent: Sent, limits: Limits) -> Events:
     """The elements of `batch`; from a page also an array of events, or one."""
     envelope = _envelope(_unwrapped(sent, limits.bytes_max), limits)
     said = envelope.said
-    context = {name: said[name] for name in said if name not in OURS}
-    return envelope.events(
-        limits, context=context, sent_at=said.get("sent_at") or said.get("sentAt")
-    )
+    sent_at = next((said[name] for name in SENT_AT if said.get(name)), _sent_at_of(sent.query))
+    return envelope.events(limits, context=envelope.rest(OURS), sent_at=sent_at)
+
+
+def _sent_at_of(query: str) -> int | None:
+    """What posthog-js says of it: in the query, in milliseconds."""
+    found = SENT_AT_QUERY.search(query)
+    return int(found[1]) if found else None
 
 
 def _envelope(body: bytes, limits: Limits) -> Envelope:
@@ -60,9 +68,9 @@ def _envelope(body: bytes, limits: Limits) -> Envelope:
     if type(whole) is dict and "event" not in whole:
         return opened(body, "batch", limits)
     envelope = bare(body, limits)
-    if type(whole) is dict:
-        said = {name: whole[name] for name in ("sent_at", "sentAt") if name in whole}
-        return replace(envelope, said=said)
+    first = envelope.values[0]  # of an array each says the same
+    if type(first) is dict:
+        return replace(envelope, said={name: first[name] for name in SENT_AT if name in first})
     return envelope
 
 
@@ -152,6 +160,7 @@ class _Event(msgspec.Struct, gc=False):
     timestamp: Any = None
     distinct_id: Any = None
     session_id: Any = None
+    offset: Any = None
     properties: _Properties | Other = None
 
 
@@ -176,7 +185,15 @@ def _fields(event: _Event) -> Fields:
         user=event.distinct_id or found.distinct_id,
         session=event.session_id or found.session,
         address=found.address,
+        ago_ms=_offset(event.offset),
     )
+
+
+def _offset(value: object) -> float | None:
+    """posthog-js states no times, but how long ago it was, in milliseconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if 0 <= value < NUMBER_MAX else None
 
 
 READER = Reader(fields, value)

@@ -40,9 +40,8 @@ def read(sent: Sent, limits: Limits) -> Events:
         sent_at = one.get("sentAt") if type(one) is dict else None
         return envelope.events(limits, context={"type": CALL_OF[sent.path]}, sent_at=sent_at)
     envelope = opened(sent.body, "batch", limits)
-    said = envelope.said
-    context = {name: said[name] for name in said if name not in OURS}
-    return envelope.events(limits, context=context, sent_at=said.get("sentAt"))
+    sent_at = envelope.said.get("sentAt")
+    return envelope.events(limits, context=envelope.rest(OURS), sent_at=sent_at)
 
 
 def answer(_sent: Sent, _receipt: Receipt, _events: Events) -> Answer:
@@ -86,6 +85,7 @@ class _Call(msgspec.Struct, gc=False, rename="camel"):
     type: Any = None
     message_id: Any = None
     timestamp: Any = None
+    original_timestamp: Any = None
     event: Any = None
     user_id: Any = None
     anonymous_id: Any = None
@@ -109,7 +109,7 @@ def _fields(call: _Call, said: _Call) -> Fields:
     return Fields(
         client_id=call.message_id,
         name=call.event or call.type or said.type,
-        time=call.timestamp,
+        time=call.timestamp or call.original_timestamp,
         user_agent=context.user_agent,
         url=page.url,
         referrer=page.referrer,

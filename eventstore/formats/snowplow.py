@@ -130,6 +130,7 @@ class _Event(msgspec.Struct, gc=False):
     eid: Any = None
     e: Any = None
     dtm: Any = None
+    ttm: Any = None
     ua: Any = None
     url: Any = None
     refr: Any = None
@@ -158,7 +159,7 @@ def _fields(event: _Event, visitor: str | None) -> Fields:
     return Fields(
         client_id=event.eid,
         name=NAMES.get(event.e, event.e) if type(event.e) is str else None,
-        time=_ms(event.dtm),
+        time=_ms(event.ttm or event.dtm),
         user_agent=event.ua,
         url=event.url,
         referrer=event.refr,

@@ -18,7 +18,7 @@ from eventstore.columnar import Appearing, Coded, Codes, Int64s, Texts, appearin
 from eventstore.event import TEXT_CHARS_MAX
 from eventstore.formats import Fields, Read
 from eventstore.packing import Pack, Share
-from eventstore.times import stated_times
+from eventstore.times import stated_agos, stated_times
 
 Made = TypeVar("Made")
 
@@ -90,6 +90,9 @@ class Rows:
 
     def stated_times(self) -> Int64s:
         return stated_times([one.time for one in self._fields])
+
+    def agos(self) -> Int64s | None:
+        return stated_agos([one.ago_ms for one in self._fields])
 
     def _texts(self, name: str) -> list[str]:
         found = list(map(attrgetter(name), self._fields))

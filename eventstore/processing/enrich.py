@@ -94,7 +94,7 @@ def enrich_together(given: Sequence[Unpacked], rules: Rules) -> list[Enriched]:
     if read is None:
         read = _one_by_one(packs, dead)
     stated = read.stated_times()
-    columns = Columns(packs, read, dead, _times(packs, stated, rules))
+    columns = Columns(packs, read, dead, _times(packs, stated, read.agos(), rules))
     columns.add("time_ms", columns.times_ms)
     columns.add("name", columns.source("name"))
     for step in rules.enrichments:
@@ -169,11 +169,13 @@ def _one_by_one(packs: Sequence[packing.Pack], dead: dict[int, Death]) -> Read:
     return Rows(fields)
 
 
-def _times(packs: Sequence[packing.Pack], stated: Int64s, rules: Rules) -> Int64s:
+def _times(
+    packs: Sequence[packing.Pack], stated: Int64s, agos: Int64s | None, rules: Rules
+) -> Int64s:
     """When the events happened."""
     received, sent = map(np.concatenate, zip(*(pack.moments() for pack in packs), strict=True))
     times = event_times(
-        stated, received, sent, late_max_s=rules.late_max_s, early_max_s=rules.early_max_s
+        stated, received, sent, agos, late_max_s=rules.late_max_s, early_max_s=rules.early_max_s
     )
     start = 0
     for pack in packs:

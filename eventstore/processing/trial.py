@@ -79,7 +79,6 @@ def _compared(
     stored: Stored, candidate: Transformer, dictionaries: Dictionaries
 ) -> Iterator[Compared]:
     pack = packing.unpack(stored.body, dictionaries)
-    value = READERS[pack.format].value
     unseen = stored.hidden | pack.tombstones.keys()
     then = candidate.run(stored.body, stored.sidecar, unseen, dictionaries)
     lines = zip(
@@ -88,7 +87,7 @@ def _compared(
     for index, ((sent, share), (now, new)) in enumerate(zip(pack.per_event(), lines, strict=True)):
         if index in unseen:
             continue
-        as_sent = value(sent, share.context)
+        as_sent = _as_sent(pack.format, sent, share.context)
         yield Compared(
             EventId(stored.pack_id, index),
             _seen(view.whole(now, sent), as_sent),
@@ -97,7 +96,15 @@ def _compared(
         )
 
 
-def _seen(line: bytes, as_sent: dict[str, Any]) -> list[Any]:
+def _as_sent(format_name: str, sent: bytes, context: bytes) -> Any:
+    """What readers see of it; of one that can't be read, which transforms let die, its text."""
+    try:
+        return READERS[format_name].value(sent, context)
+    except ValueError:
+        return sent.decode(errors="backslashreplace")
+
+
+def _seen(line: bytes, as_sent: Any) -> list[Any]:
     parts = view.several(line)
     if parts is not None:
         return parts

@@ -38,7 +38,7 @@ from eventstore.processing import sidecar, view
 from eventstore.processing.reading import erased_by, fields_of
 from eventstore.query.envelope import envelope
 from eventstore.settings import Settings
-from eventstore.times import event_times, stated_times
+from eventstore.times import event_times, stated_agos, stated_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +205,7 @@ class Reader:
                 stated_times([None if isinstance(one, str) else one.time for one in fields]),
                 received,
                 sent,
+                stated_agos([None if isinstance(one, str) else one.ago_ms for one in fields]),
                 late_max_s=settings.late_max_s,
                 early_max_s=settings.early_max_s,
             )

@@ -1,12 +1,13 @@
 """What a collector answers to `GET /receipt/<id>`."""
 
 import threading
+import time
 from contextlib import ExitStack
 from typing import Any
 
 from eventstore import engines
 from eventstore.event import parse_id
-from eventstore.query.trace import Tracer
+from eventstore.query.trace import Tracer, refuse_impossible
 from eventstore.settings import Settings
 
 
@@ -21,8 +22,11 @@ class Receipts:
         self._opening = threading.Lock()
 
     def __call__(self, text: str) -> dict[str, Any] | None:
-        """None when it is unknown; raises ValueError when the text is no id, EngineUnavailable."""
-        trace = self._open().trace(*parse_id(text))
+        """None when nothing is known of it yet; raises ValueError when the text is no id,
+        ImpossibleId, EngineUnavailable."""
+        pack_id, index = parse_id(text)
+        refuse_impossible(pack_id, time.time_ns() // 1_000_000)
+        trace = self._open().trace(pack_id, index)
         return trace.public().to_json() if trace else None
 
     def close(self) -> None:

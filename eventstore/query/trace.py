@@ -12,7 +12,7 @@ from uuid import UUID
 
 from eventstore import packing
 from eventstore.dictionaries import NO_DICTIONARIES, Dictionaries
-from eventstore.errors import PackCorrupt
+from eventstore.errors import ImpossibleId, PackCorrupt
 from eventstore.event import EventId
 from eventstore.ledger import DEAD, DUPLICATE, STORED, accepted_at_ms
 from eventstore.ports import (
@@ -29,6 +29,8 @@ from eventstore.ports import (
 )
 from eventstore.processing import sidecar
 from eventstore.times import iso_time
+
+CLOCKS_DIFFER_MS = 5 * 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,14 @@ class Trace:
         return replace(self, stages=tuple(one.public() for one in self.stages))
 
 
+def refuse_impossible(pack_id: UUID, now_ms: int) -> None:
+    """Raises ImpossibleId for what no collector has made until now."""
+    if pack_id.version != 7:
+        raise ImpossibleId("it is no UUIDv7, as every pack's id is")
+    if accepted_at_ms(pack_id) > now_ms + CLOCKS_DIFFER_MS:
+        raise ImpossibleId("its first 12 digits are a time that is still to come")
+
+
 class Tracer:
     """Asks the hops, in the order of the way: what moves meanwhile is seen at one of them."""
 
@@ -77,7 +87,7 @@ class Tracer:
         self._dictionaries = Dictionaries(store.dictionary)
 
     def trace(self, pack_id: UUID, index: int | None = None) -> Trace | None:
-        """None when no such pack or event is known."""
+        """None when nothing is known of it yet; raises ImpossibleId."""
         waiting = self._queue.find(pack_id)
         noted = self._store.noted(pack_id)
         stored = self._store.get(pack_id) if noted else None
@@ -106,8 +116,10 @@ def traced(
 ) -> Trace | None:
     """What all of them together say. published: the newest generation of the pack's windows."""
     way = noted.way if noted else waiting.way if waiting else None
-    if way is None or (index is not None and index >= way.events):
+    if way is None:
         return None
+    if index is not None and index >= way.events:
+        raise ImpossibleId(f"its pack has {way.events} events, the first of them :0")
     pack = _read(stored.body if stored else waiting.body if waiting else b"", dictionaries)
     accepted = _accepted(pack_id, index, pack)
     stages = [accepted, *_noted_stages(way, accepted)]

@@ -15,7 +15,7 @@ from eventstore.ledger import MINUTE_MS
 from eventstore.ports import Queue
 from eventstore.query.trace import Tracer
 from eventstore.settings import Settings
-from eventstore.tools.tool import Tool, print_json
+from eventstore.tools.tool import WAITING_EXIT, Tool, print_json
 
 COUNT_MAX = 100_000
 SEND_S = 5.0
@@ -24,7 +24,6 @@ LOOK_S = 0.2
 THROUGH = ("stored", "aggregated")
 WAITING = ("accepted", "queued", "leased")
 LOST_EXIT = 1
-WAITING_EXIT = 75  # EX_TEMPFAIL of sysexits.h: not known yet
 TYPE = "evctl.probe"
 
 Receipt = tuple[int, UUID, int]

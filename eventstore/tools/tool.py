@@ -9,6 +9,8 @@ from typing import Any
 from eventstore.errors import EventStoreError
 from eventstore.settings import Settings
 
+WAITING_EXIT = 75  # EX_TEMPFAIL of sysexits.h: not known yet
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:

@@ -1,13 +1,16 @@
 """`events trace ID`: where an event, or a pack, is."""
 
 import argparse
+import sys
+import time
 
 from eventstore import engines
+from eventstore.errors import ImpossibleId
 from eventstore.event import parse_id
-from eventstore.query.trace import Trace, Tracer
+from eventstore.query.trace import Trace, Tracer, refuse_impossible
 from eventstore.settings import Settings
 from eventstore.times import iso_time
-from eventstore.tools.tool import NotFound, Tool, print_json
+from eventstore.tools.tool import WAITING_EXIT, NotFound, Tool, print_json
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,19 +18,28 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace, settings: Settings) -> int:
+    """Exit code 1 when there can't be such an event; 75 when nothing is known of it yet."""
     pack_id, index = parse_id(given.id)
     queue, store = engines.open_queue(settings), engines.open_store(settings)
     try:
+        refuse_impossible(pack_id, time.time_ns() // 1_000_000)
         found = Tracer(queue, store, engines.open_aggregates(settings)).trace(pack_id, index)
+    except ImpossibleId as error:
+        raise NotFound(f"no event ever had the id {given.id}: {error}") from None
     finally:
         queue.close()
         store.close()
     if found is None:
-        raise NotFound(
-            f"nothing is known of {given.id}: compare it with the receipt; `events ledger` tells"
-            " whether something was lost, and ev_spool_bytes of a collector whether it still waits"
-            " in a spool"
+        why = (
+            f"nothing is known of {given.id} yet: if it was accepted, it waits in the spool of the"
+            " node that accepted it, a collector whose ev_spool_bytes is not 0; ask again. When all"
+            " of them are 0 and it is still unknown, it was never accepted, or lost:"
+            " `events ledger --minutes N` names the minute and the hop"
         )
+        if given.json:
+            print_json({"id": given.id, "state": "unknown", "stages": [], "reason": why})
+        print(f"events trace: {why}", file=sys.stderr)
+        return WAITING_EXIT
     if given.json:
         print_json(found.to_json())
     else:

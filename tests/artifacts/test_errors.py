@@ -15,8 +15,8 @@ import cli
 import demo
 from artifacts.errors import EvctlError, RemoteError, error_catalogue
 
-# MANNERS.md's table; 2 is click's, 130 is a detached view and no error.
-EXIT_CODES = {1, 2, 3, 4, 5, 6, 7, 8, 9}
+# docs/commands.md has them; 2 is click's, 130 also a detached view, which is no error.
+EXIT_CODES = {1, 2, 3, 4, 5, 6, 7, 8, 9, 130}
 
 
 def kinds() -> list[type[EvctlError]]:

@@ -102,8 +102,9 @@ def test_a_lock_that_is_ignored_is_no_part_of_the_commit(tmp_path: Path) -> None
 def test_a_lock_outside_the_repository_is_no_part_of_the_commit(tmp_path: Path) -> None:
     (tmp_path / "app.lock").touch()
     app = shop(tmp_path / "r", FILES | {"evctl.yaml": EVCTL + "requirements: ../app.lock\n"})
-    with pytest.raises(NotARepository, match="outside repository"):
+    with pytest.raises(NotARepository, match="outside repository") as refused:
         refuse_dirty(app)
+    assert "move it into the repository" in refused.value.next_step
 
 
 def test_links_are_refused(tmp_path: Path) -> None:
@@ -197,6 +198,19 @@ def test_without_a_repository_or_a_commit(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     with pytest.raises(NotARepository):
         commit_of(app)
+
+
+def test_a_repository_of_another_user_is_told_as_git_tells_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = shop(tmp_path / "r")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("HOME", str(tmp_path))  # no exceptions of this user's own
+    with pytest.raises(NotARepository, match="dubious ownership") as refused:
+        commit_of(app)
+    assert refused.value.next_step == (
+        f"git config --global --add safe.directory {app.root}, or release as the owner of its files"
+    )
 
 
 def test_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -214,11 +214,7 @@ def _aggregated(port: int, receipt: dict[str, Any]) -> Callable[[], bool]:
     """Until it was stored a pack is unknown: SQS finds no message by its id."""
 
     def look() -> bool:
-        try:
-            return bool(_receipt(port, receipt["pack"])["state"] == "aggregated")
-        except urllib.error.HTTPError as error:
-            assert error.code == 404
-            return False
+        return bool(_receipt(port, receipt["pack"])["state"] == "aggregated")
 
     return look
 

@@ -57,12 +57,24 @@ def test_a_release_is_published_once(world):
     second = world.evctl("release", "--json").json()
     assert second["release"] == first["release"]
     assert not second["published"]
+    assert "was published already · 20 kB · " in world.evctl("release").out
 
 
 def test_a_release_says_what_comes_next(world):
     ran = world.evctl("release")
     assert ran.code == 0
     assert "next: evctl rollout --range 'role:web' --to 1.0.0-" in ran.out
+
+
+def test_what_comes_next_names_only_roles_that_nodes_have(world):
+    """A range that names another one is refused."""
+    app = world.app / "evctl.yaml"
+    more = "  jobs: {command: [python, -m, web], listen: 8091, ready_s: 1, drain_s: 1}\n"
+    app.write_text(app.read_text() + more)
+    commit(world.app, "a role that nobody has")
+    assert "next: evctl rollout --range 'role:web' --to 1.0.0-" in world.evctl("release").out
+    (world.root / "nodes.yaml").write_text("{}")
+    assert "next: name nodes in " in world.evctl("release").out
 
 
 def test_a_channel_is_pointed_at_it(world):
@@ -257,6 +269,18 @@ def test_a_user_who_may_not_read_the_masters_settings(world, arguments):
     _refused(ran, 4, "E3002", str(settings), "run evctl as root")
 
 
+def test_a_user_who_may_not_read_the_signing_key_or_write_the_cache(world):
+    key, cache = world.root / "signing.key", world.root / "cache"
+    cache.mkdir(mode=0o500)
+    ran = run_evctl("--fleet", world.fleet, "release", cwd=world.app, before=WITHOUT_RIGHTS)
+    _refused(ran, 4, "E5202", str(cache), "`cache` in ")
+    cache.chmod(0o700)
+    key.chmod(0)
+    ran = run_evctl("--fleet", world.fleet, "release", cwd=world.app, before=WITHOUT_RIGHTS)
+    _refused(ran, 4, "E2203", str(key), "its owner")
+    assert "evctl key new" not in ran.err, "a key is never overwritten"
+
+
 @pytest.mark.parametrize("closed", ["registry", "documents"])
 def test_a_user_who_may_not_use_the_registry_or_the_documents(world, closed):
     (world.root / closed).chmod(0)
@@ -430,4 +454,4 @@ def test_no_code_has_two_meanings():
     named = {kind for kind in kinds(EvctlError) if kind.__name__ != "RemoteError"}
     codes = Counter(kind.code for kind in named)
     assert [code for code, count in codes.items() if count > 1] == []
-    assert all(kind.exit_code in range(1, 10) and "code" in vars(kind) for kind in named)
+    assert all(kind.exit_code in (*range(1, 10), 130) and "code" in vars(kind) for kind in named)

@@ -83,6 +83,8 @@ def test_paths_are_relative_to_the_file(world):
         ({"trust": "k1"}, "`trust`"),
         ({"trust": {"k1": 3}}, "`trust`"),
         ({"trust": {1: "x"}}, "`trust`"),
+        ({"trust": {"k1": "abc"}}, "`trust`"),
+        ({"trust": {"k1": "AAAA"}}, "`trust`"),
         ({"signing_key": 3}, "`signing_key`"),
         ({"signing_key": ["x"]}, "`signing_key`"),
         ({"cache": {"a": 1}}, "`cache`"),
@@ -122,6 +124,13 @@ def test_files_that_may_not_be_read(world):
             "  next: run evctl as root, or as the master's user",
         ]
         path.chmod(0o600)
+
+
+def test_a_map_of_nodes_that_is_not_there_is_no_fleet_to_be_made(world):
+    (world.root / "nodes.yaml").unlink()
+    with pytest.raises(FleetError) as caught:
+        Fleet.load(world.fleet).nodes()
+    assert caught.value.next_step == f"write it, or mend `nodes` in {world.fleet}"
 
 
 def test_a_file_that_is_not_there_or_is_a_folder(tmp_path):

@@ -80,8 +80,8 @@ def test_in_words(world, known):
     words = [" ".join(line.split()) for line in ran.out.splitlines()]
     assert words == [
         f"fleet test · 3 nodes · {world.fleet}",
-        f"✔ registry file://{world.root}/registry · 1 releases",
-        f"✔ documents file://{world.root}/documents · 1 rollouts",
+        f"✔ registry file://{world.root}/registry · 1 release",
+        f"✔ documents file://{world.root}/documents · 1 rollout",
         f"✔ master {world.root}/master · listens",
         "✗ db-01 db - - key refused should run nothing",
         f"✔ web-01 web a - key joined should run {known} by channel",

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from artifacts.objects import Object, open_objects
 from cli.history.entry import Entry, Head, Who, decode, encode, who_is_here
 from cli.history.log import History, Witness, key_of
-from cli.history.verify import verify
+from cli.history.verify import Told, verify
 
 WHO = Who("ada", "master", "10.0.0.7")
 ENTRIES = 6
@@ -90,7 +90,7 @@ def _faults_of(written: dict[int, bytes], bodies: dict[int, bytes]) -> tuple[str
 
 
 def test_what_was_written_is_whole(kept):
-    verdict = verify(kept.history, {"R000003": 1003.0}, [])
+    verdict = verify(kept.history, {"R000003": Told(1003.0)}, [])
     assert verdict.faults == ()
     assert verdict.head == kept.history.head()
     assert verdict.head.number == ENTRIES
@@ -99,7 +99,7 @@ def test_what_was_written_is_whole(kept):
 
 
 def test_an_empty_one_is_whole(tmp_path):
-    assert Kept(tmp_path, entries=0).faults({"R000001": 1.0}) == ()
+    assert Kept(tmp_path, entries=0).faults({"R000001": Told(1.0)}) == ()
 
 
 def test_many_write_at_the_same_time(tmp_path):
@@ -207,7 +207,9 @@ def test_a_cut_of_the_tail_is_found_after_more_was_written(kept, left):
 def test_a_cut_of_the_tail_without_a_witness_is_found_by_the_rollouts_that_there_are(kept):
     shutil.rmtree(kept.elsewhere)
     kept.file(ENTRIES).unlink()
-    verdict = verify(kept.history, {f"R{n:06d}": 1000.0 + n for n in range(1, ENTRIES + 1)}, [])
+    verdict = verify(
+        kept.history, {f"R{n:06d}": Told(1000.0 + n) for n in range(1, ENTRIES + 1)}, []
+    )
     assert verdict.faults == (
         "nothing is told of R000006: its entry was cut off, or never written",
     )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from dataclasses import replace
 
 import pytest
 
 import cli.asked
+from cli.fleet import Fleet
 from cli.main import run
+from cli.rollout.document import Limits
 from tests.cli.conftest import World
 from tests.rollout.fake_fleet import DIED, FakeFleet
 
@@ -97,18 +101,49 @@ def test_verify_prints_a_head_to_keep_and_takes_it_back(evctl, world):
         ('"event": "swap_done"', '"event": "swap_failed"', "the log of R000001 was changed"),
         ('"max_fail": 0', '"max_fail": 9', "R000001 isn't what was planned"),
         ('"state": "converged"', '"state": "done"', "the document of R000001 can't be read"),
+        (
+            '"operator": "ada"',
+            '"operator": "eve"',
+            "R000001: its operator is 'eve'; entry 2 has 'ada'",
+        ),
+        ('"reason": "faster"', '"reason": ""', "R000001: its reason is ''; entry 2 has 'faster'"),
     ],
 )
 def test_a_rollout_whose_own_record_was_edited_is_named(
     *, evctl, world, nodes, before, after, said
 ):
     new = json.loads(evctl("release", "--json")[1])["release"]
-    assert evctl("rollout", "--range", "web-01", "--to", new, "--bake", "0", "--yes")[0] == 0
+    where = ("--range", "web-01", "--to", new, "--bake", "0", "--reason", "faster", "--yes")
+    assert evctl("rollout", *where)[0] == 0
+    assert evctl("history", "verify")[0] == 0
     document = world.root / "documents/rollouts/R000001.json"
     document.write_text(document.read_text().replace(before, after, 1))
     code, out = evctl("history", "verify", "--json")
     assert code == 4
     assert said in out
+
+
+def test_a_plan_that_was_replaced_with_its_digest_is_named(evctl, world):
+    new = json.loads(evctl("release", "--json")[1])["release"]
+    assert evctl("rollout", "--range", "web-01", "--to", new, "--bake", "0", "--yes")[0] == 0
+    documents = Fleet.load(world.fleet).documents()
+    documents.change(
+        documents.load("R000001"), lambda found: replace(found, limits=Limits(max_fail=9)).planned()
+    )
+    code, out = evctl("history", "verify", "--json")
+    assert code == 4
+    assert "R000001: its plan is 'p-" in out
+
+
+def test_a_rollout_that_was_refused_before_it_began_is_no_gap(evctl, world):
+    new = json.loads(evctl("release", "--json")[1])["release"]
+    Fleet.load(world.fleet).documents().lock(["web-01"], "R000042", time.time(), 60)
+    where = ("--range", "web-01", "--to", new, "--bake", "0", "--yes")
+    assert evctl("rollout", *where)[0] == 8
+    assert [one["state"] for one in json.loads(evctl("rollouts", "--json")[1])["rollouts"]] == [
+        "failed"
+    ]
+    assert evctl("history", "verify")[0] == 0
 
 
 @pytest.mark.parametrize("witness", ["registry", "cache"])

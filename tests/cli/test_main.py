@@ -70,6 +70,14 @@ def test_every_command_that_prints_has_json(path):
     assert has is (path not in WITHOUT_JSON)
 
 
+@pytest.mark.parametrize("path", sorted(EVERY))
+def test_help_fits_a_terminal_of_eighty_columns(path):
+    """All but commands to copy, and the choices of one option."""
+    context = click.Context(EVERY[path], info_name=path, terminal_width=80)
+    long = [line for line in EVERY[path].get_help(context).splitlines() if len(line) > 80]
+    assert [line for line in long if not re.fullmatch(r" +(evctl( \S+)+|--instance.*)", line)] == []
+
+
 def test_bare_without_a_fleet_says_what_to_do(tmp_path):
     ran = run_evctl(cwd=tmp_path)
     assert ran.code == 0
@@ -84,7 +92,7 @@ def test_bare_with_a_fleet_says_how_it_is(world):
     assert "0 releases" in ran.out
     assert "next: evctl release" in ran.out
     world.release()
-    assert "1 releases" in world.evctl().out
+    assert "1 release\n" in world.evctl().out
 
 
 @pytest.mark.parametrize(
@@ -101,6 +109,22 @@ def test_wrong_usage_is_exit_code_2_and_says_why(tmp_path, arguments):
 
 def test_a_misspelt_command_is_told_the_nearest(tmp_path):
     assert "rollout" in run_evctl("rolout", cwd=tmp_path).err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("lab", "uo"), "No such command 'uo'. evctl lab has down, follow, kill, shell"),
+        (("events", "ledger"), "No such command 'events'. `evctl --help` lists all"),
+    ],
+)
+def test_where_nothing_is_near_it_says_what_there_is(tmp_path, words, said):
+    assert said in run_evctl(*words, cwd=tmp_path).err
+
+
+def test_a_script_is_told_the_help_of_the_command_that_it_got_wrong(tmp_path):
+    ran = run_evctl("rollout", "--range", "all", "--json", cwd=tmp_path)
+    assert json.loads(ran.out)["error"]["next"] == "evctl rollout --help"
 
 
 def _with_own_fault(
@@ -239,7 +263,7 @@ def test_what_an_encoding_has_not_is_a_number(world):
     where = ("--fleet", world.fleet, "history", "verify")
     ran = run_evctl(*where, cwd=world.app, env={"PYTHONIOENCODING": "latin-1"})
     assert ran.code == 0
-    assert ran.out.startswith(r"\u2714 1 entries, whole")
+    assert ran.out.startswith(r"\u2714 1 entry, whole")
 
 
 def test_bytes_that_are_no_text_are_no_fault(world):

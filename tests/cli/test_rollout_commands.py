@@ -311,6 +311,7 @@ def test_status(evctl, nodes):
     assert ran.code == 7
     for words in ("? web-01", "serves nothing", "? web-02", "no answer", "✗ db-01", "died"):
         assert words in ran.out
+    assert ran.err == "next: evctl doctor --range db-01,web-02\n"
     found = json.loads(evctl("status", "--json", "--range", "role:web").out)["nodes"]
     assert {node: said["state"] for node, said in found.items()} == {
         "web-01": "idle",

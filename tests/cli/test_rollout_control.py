@@ -257,7 +257,7 @@ def test_ctrl_c_asks_what_is_to_become_of_it(
     assert "d detach (it goes on)   p pause   a abort" in ran.err
     assert _state(world) == state
     if typed == "d\n":
-        assert [str(word) for word in elsewhere[0][-3:]] == ["rollout", "resume", "R000001"]
+        assert [str(word) for word in elsewhere[0][-2:]] == [str(world.fleet), "R000001"]
 
 
 def test_ctrl_c_without_a_terminal_leaves_it_to_be_resumed(evctl, world, nodes, new):
@@ -292,8 +292,11 @@ def test_an_abort_takes_over_from_a_driver_that_has_just_died(
     assert [nodes.serving[node] for node in WEB] == [OLD, OLD]
 
 
-def test_detached_it_goes_on_in_a_process_of_its_own(evctl, world, nodes, new):
+def test_detached_it_goes_on_in_a_process_of_its_own(evctl, world, nodes, new, monkeypatch):
     """Whose master isn't there: it says so in the document, and the rollout is there to resume."""
+    (world.app / "cli").mkdir()
+    (world.app / "cli/__init__.py").write_text("raise ImportError('not the one that is meant')")
+    monkeypatch.chdir(world.app)
     ran = roll_out(evctl, new, "--yes", "--detach")
     assert ran.code == 0
     assert "evctl rollout watch R000001" in ran.err
@@ -304,6 +307,23 @@ def test_detached_it_goes_on_in_a_process_of_its_own(evctl, world, nodes, new):
     while documents.holder("web-01", time.time()):
         assert time.monotonic() < until
     assert evctl("rollout", "resume", "R000001").code == 0
+    assert _told(evctl) == ["resume"], "nobody has resumed it before"
+
+
+def test_a_resumption_that_is_detached_is_told_once(evctl, world, nodes, new, monkeypatch):
+    _at(nodes, ("web-01", CONVERGE), lambda: _pause(world))
+    assert roll_out(evctl, new, "--yes").code == 9
+    assert evctl("rollout", "resume", "R1", "--detach", "--reason", "again").code == 0
+    documents, until = Fleet.load(world.fleet).documents(), time.monotonic() + 30
+    while documents.load("R000001").document.log[-1]["event"] != "driver_stopped":
+        assert time.monotonic() < until
+    assert _told(evctl) == ["resume"]
+
+
+def _told(evctl) -> list[str]:
+    """What operators have told rollouts, by the history."""
+    entries = json.loads(evctl("history", "--json").out)["entries"]
+    return [entry["what"]["told"] for entry in entries if "told" in entry["what"]]
 
 
 def test_drift_is_found_and_mended_when_told(evctl, world, nodes, new):
@@ -353,6 +373,7 @@ def test_why_a_node_is_on_its_release(evctl, world, nodes, new):
     assert (said["decided_by"], said["rollouts"]) == ("R000002", ["R000002", "R000001"])
     assert json.loads(evctl("explain", "db-01", "--json").out)["decided_by"] == "stable"
     assert evctl("explain", "web-99").code == 2
+    assert "Did you mean 'web-01'?" in evctl("explain", "web-1").err
     assert evctl("explain", "E9999").code == 2
 
 
@@ -368,5 +389,5 @@ def test_on_locked_nodes_nothing_begins(evctl, nodes, new):
     assert json.loads(evctl("rollouts", "--json").out) == {"rollouts": []}
     assert "new disks" in evctl("lock").out
     assert evctl("unlock", "--range", "web-02").code == 0
-    assert evctl("lock").out == ""
+    assert (evctl("lock").out, evctl("lock").err) == ("", "no node is locked\n")
     assert roll_out(evctl, new, "--yes").code == 0

@@ -25,8 +25,17 @@ SHORT = {
     "answer_s": 1,
     "keep_alive_s": 2,
     "commit_s": 60,  # the machine may be busy: this is not about the queue
-    "endpoints": [{"path": "/v1/events"}, {"path": "/other", "tenant": "other"}],
+    "endpoints": [
+        {"path": "/v1/events"},
+        {"path": "/other", "tenant": "other"},
+        {"path": "/segment", "format": "segment"},
+    ],
 }
+# As much as Python can be made to make of a megabyte.
+OBJECTS = b'{"":0},' * 140_000
+NEARLY_TOO_MANY = b'{"ab":1.5},' * 65_000 + b'"abc",' * 45_000
+ANSWERS = {b"HTTP/1.1 %d" % status for status in (200, 408, 413, 429)}
+NAMES = b",".join(b'"%x":0' % number for number in range(104_000))
 
 
 @pytest.fixture
@@ -188,6 +197,22 @@ def test_a_thousand_large_bodies_at_once_are_not_a_thousand_large_buffers(
     page = collector.generations[0].ask("/metrics")[1]
     assert 'ev_requests_total{code="429"}' in page
     assert 'ev_requests_total{code="5' not in page
+
+
+def test_forty_large_bodies_of_tiny_values_are_not_forty_times_what_is_made_of_them(
+    collector: Any, sockets: Callable[[int], list[socket.socket]]
+):
+    segment = HEAD.replace(b"/v1/events", b"/segment/v1/batch")
+    with others_are_answered_in_bounded_memory(collector):
+        for head, body in (
+            (HEAD, b'{"a":[%b0]}' % OBJECTS),
+            (segment, b'{"batch":[{"a":[%b0]}]}' % NEARLY_TOO_MANY),
+            (segment, b'{"batch":[{}],%b}' % NAMES),
+        ):
+            socks = sockets(40)
+            push(socks, head + b"Content-Length: %d\r\n\r\n" % len(body) + body, 30)
+            assert {sock.recv(12) for sock in socks} <= ANSWERS
+    assert 'ev_requests_total{code="5' not in collector.generations[0].ask("/metrics")[1]
 
 
 def test_bodies_in_tiny_chunks_are_not_huge(

@@ -7,7 +7,7 @@ import pytest
 
 from eventstore.collector import cors
 from eventstore.errors import SettingsError
-from eventstore.formats import FORMATS, paths_of
+from eventstore.formats import FORMATS, methods_of, paths_of
 from eventstore.settings import from_dict
 from tests.eventstore.exchange import Answer, send
 
@@ -49,7 +49,7 @@ ECHO = {
 
 @pytest.mark.parametrize("name", ALL_FORMATS)
 def test_preflights_are_answered_on_every_path_of_every_format(port: int, name: str):
-    methods = "POST" if name == "by_content_type" else ", ".join(FORMATS[name].methods)
+    methods = ", ".join(methods_of(name))
     for below in paths_of(name):
         answer = send(port, f"/{name}{below}", headers={"Origin": SHOP, **ASKED}, method="OPTIONS")
         assert (answer.status, answer.body, answer.headers["vary"]) == (204, b"", "Origin")

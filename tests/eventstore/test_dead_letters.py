@@ -228,6 +228,16 @@ def test_a_candidate_is_compared_with_what_is_seen_now(at: Store, tool: Tool):
     assert list(at.store.packs()) == before
 
 
+def test_an_event_that_can_not_be_read_ends_no_comparison(at: Store, tool: Tool):
+    """Large NDJSON is taken without looking at each number."""
+    at.put([b'{"n":1}', b'{"n":1e999}'])
+    at.process()
+    code, found = tool("try", f"{MODULE}:stamp")
+    assert (code, found["events"], found["changed"], found["dead"]) == (0, 2, 1, 1)
+    (dead,) = found["examples"]["dead"]
+    assert (dead["now"], "infinity" in dead["reason"]) == (['{"n":1e999}'], True)
+
+
 def test_a_comparison_is_shown_as_diffs(at: Store, capsys: pytest.CaptureFixture[str]):
     at.put([b'{"n":1}'])
     at.process()

@@ -1,6 +1,7 @@
 """Every format through a running collector and processor: what was sent is found byte for byte,
 once, also when the client sends it again, and means what the sender meant."""
 
+import http.client
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -218,6 +219,28 @@ def test_a_pixel_is_an_image_and_its_query_an_event(pipeline: Pipeline):
     assert event.body == b"id=p1&type=open&q=%C3%BC+%2B"
     assert event.value == {"id": "p1", "type": "open", "q": "ü +"}
     assert pipeline.reader.enrichment(event.id)["name"] == "open"
+
+
+def test_head_of_a_pixel_says_what_get_would_and_keeps_nothing(pipeline: Pipeline):
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", pipeline.node.port("collector"), timeout=30
+    )
+    for _ in range(3):  # on one connection: a body would be taken for the next answer
+        connection.request("HEAD", "/p.gif?id=h1", headers={"Content-Length": "0"})
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (200, b"")
+        assert response.headers["Content-Type"] == "image/gif"
+        assert response.headers["Content-Length"] == "42"
+        assert "X-Event-Id" not in response.headers
+        assert "X-Event-Receipt" not in response.headers
+    connection.request("HEAD", "/p.gif?a=%FF")
+    response = connection.getresponse()
+    assert (response.status, response.read()) == (400, b"")
+    connection.request("GET", "/p.gif?id=g1")
+    assert connection.getresponse().read()[:6] == b"GIF89a"
+    connection.close()
+    (event,) = pipeline.stored(1)
+    assert event.value == {"id": "g1"}
 
 
 def test_a_refused_pixel_is_an_image_too_and_says_why_in_a_header(pipeline: Pipeline):

@@ -1,6 +1,7 @@
 """What a request holds of the memory that all share is given back whatever becomes of it, and it
 is answered, once: also when its head was known, and no task waits for it."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -47,10 +48,10 @@ def asked(
     """The answers to a request of a known head; how much it held until then, and after."""
     settings, receiving, commits = Settings(), Shares(TOTAL), Commits(error)
     committer: Any = commits
-    handler = EventsHandler(settings.endpoints[0], settings, committer, receiving)
+    handler = EventsHandler(settings.endpoints[0], settings, committer, receiving, asyncio.Lock())
     spoken = FORMATS["json"]
     headers = CIMultiDictProxy(CIMultiDict[str]())
-    head = Head("POST", "", "", headers, spoken, handler._kind(spoken), "", "", "")
+    head = Head("POST", "", "", headers, spoken, handler._kind(spoken), "", "", "", True)
     answers: list[Reply] = []
     answer: Callable[[Reply], None] = answers.append
     handler._again(head, 100, body, "192.0.2.1", answer)

@@ -58,8 +58,9 @@ def test_events_are_taken_and_the_outage_can_be_seen_and_passes(node: Any, post:
         assert status == 200
         # The queue can't know it yet: nobody may be told that it was lost.
         answer = send(node.port("collector"), f"/receipt/{receipt['pack']}", method="GET")
-        assert (answer.status, answer.code) == (503, "store_unavailable")
-        assert answer.headers["retry-after"] == "1"
+        assert (answer.status, answer.json["state"]) == (202, "unknown")
+        assert "in the spool of this node" in answer.json["reason"]
+        assert answer.headers["retry-after"] == "5"
         status, text = generation.ask("/readyz")
         assert (status, text.splitlines()[0]) == (200, "ready")
         assert "events go into the spool" in text

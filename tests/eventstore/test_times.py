@@ -13,7 +13,7 @@ NOW_MS = 1795530600_000
 
 def believed(stated: int, sent: int = UNSTATED) -> int:
     columns = (np.array([one]) for one in (stated, NOW_MS, sent))
-    return int(event_times(*columns, late_max_s=86400, early_max_s=60)[0])
+    return int(event_times(*columns, None, late_max_s=86400, early_max_s=60)[0])
 
 
 def one_by_one(value: object) -> int:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -19,12 +20,14 @@ from cloudevents.core.v1.event import CloudEvent
 from eventstore import engines, packing
 from eventstore.backends.embedded.store import VERSION as STORE_VERSION
 from eventstore.backends.generations import SCHEMA_VERSION as AGGREGATE_VERSION
+from eventstore.errors import ImpossibleId
 from eventstore.event import EventId, new_pack_id
+from eventstore.ledger import accepted_at_ms
 from eventstore.ports import Packed, Stage
 from eventstore.postprocessing.postprocessor import Postprocessor
 from eventstore.processing.processor import Processor
 from eventstore.query.read import Reader, open_reader
-from eventstore.query.trace import Trace, Tracer
+from eventstore.query.trace import CLOCKS_DIFFER_MS, Trace, Tracer, refuse_impossible
 from eventstore.settings import Settings
 from eventstore.times import iso_time
 
@@ -124,9 +127,19 @@ def test_each_stage_has_its_time_its_node_and_its_release(hops: Hops):
 def test_what_is_unknown_has_no_trace(hops: Hops):
     pack = hops.put([b"{}"])
     assert hops.tracer.trace(new_pack_id()) is None
-    assert hops.tracer.trace(pack.pack_id, 1) is None
-    hops.process()
-    assert hops.tracer.trace(pack.pack_id, 1) is None
+    for step in (lambda: None, hops.process):
+        step()
+        with pytest.raises(ImpossibleId, match="has 1 events"):
+            hops.tracer.trace(pack.pack_id, 1)
+
+
+def test_what_no_collector_can_have_made_is_told_from_what_may_still_come():
+    pack_id = new_pack_id()
+    made_ms = accepted_at_ms(pack_id)
+    refuse_impossible(pack_id, made_ms - CLOCKS_DIFFER_MS)
+    for impossible, says in ((pack_id, "still to come"), (uuid4(), "no UUIDv7")):
+        with pytest.raises(ImpossibleId, match=says):
+            refuse_impossible(impossible, made_ms - CLOCKS_DIFFER_MS - 1)
 
 
 def test_a_dead_event_and_a_duplicate_are_told_from_the_others(hops: Hops):
@@ -249,8 +262,11 @@ def test_what_is_no_receipt_is_refused(new_node: Callable[..., Any], post: Any):
     node = new_node()
     node.start("collector")
     port = node.port("collector")
+    pack = post(port, b"{}")[1]["pack"]
     for path, status, code in (
-        (f"/receipt/{new_pack_id()}", 404, "unknown_id"),
+        (f"/receipt/{uuid4()}", 404, "unknown_id"),
+        (f"/receipt/{'f' * 12}{str(new_pack_id())[13:]}", 404, "unknown_id"),
+        (f"/receipt/{pack}:1", 404, "unknown_id"),
         ("/receipt/", 400, "not_an_id"),
         ("/receipt/x:y", 400, "not_an_id"),
         (f"/receipt/{new_pack_id()}:{'9' * 5000}", 400, "not_an_id"),
@@ -258,7 +274,18 @@ def test_what_is_no_receipt_is_refused(new_node: Callable[..., Any], post: Any):
         found = get(port, path)
         assert (found[0], found[1]["error"]["code"]) == (status, code), path
     assert get(port, f"/receipt/{new_pack_id()}", "DELETE")[0] == 405
-    assert post(port, b"{}")[0] == 200
+
+
+def test_what_waits_in_the_spool_of_another_node_is_not_called_unknown_for_good(
+    new_node: Callable[..., Any],
+):
+    node = new_node()
+    node.start("collector")
+    event_id = f"{new_pack_id()}:0"
+    status, found = get(node.port("collector"), f"/receipt/{event_id}")
+    assert (status, found["id"], found["state"], found["stages"]) == (202, event_id, "unknown", [])
+    assert "the spool of the node that accepted it" in found["reason"]
+    assert "ask again" in found["next"]
 
 
 def test_a_collector_takes_events_when_the_store_cannot_be_asked(
@@ -413,7 +440,8 @@ def test_a_loss_is_an_exit_code(hops: Hops):
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("trace", str(new_pack_id())), 1, "nothing is known"),
+        (("trace", str(new_pack_id())), 75, "it waits in the spool"),
+        (("trace", str(uuid4())), 1, "no event ever had the id"),
         (("show", f"{new_pack_id()}:0"), 1, "is not stored"),
         (("trace", "x"), 2, "no id"),
         (("trace", f"{new_pack_id()}:0-3"), 2, "expected <uuid>:<index>"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from artifacts.gates import Gate
 from cli.rollout.document import Document, Kind, Limits, NodeRecord, Probe
-from cli.rollout.plan import capacities, waves, waves_back
+from cli.rollout.plan import CANARIES, capacities, waves
 
 OLD, NEW = "1.0.0-aaaaaaaaaaaa", "1.1.0-bbbbbbbbbbbb"
 
@@ -29,7 +29,6 @@ def document_of(
     sizes: dict[str, int] = {}
     for role in roles.values():
         sizes[role] = sizes.get(role, 0) + 1
-    plan = waves if kind == "rollout" else waves_back
     nodes = {
         node: NodeRecord(role=role, before=(before or {}).get(node, OLD), to=NEW)
         for node, role in roles.items()
@@ -43,7 +42,12 @@ def document_of(
         range=",".join(roles),
         created_at=1000.0,
         nodes=nodes,
-        waves=plan(roles, fleet or sizes, capacity=capacity),
+        waves=waves(
+            roles,
+            fleet or sizes,
+            canaries=CANARIES if kind == "rollout" else 0,
+            capacity=capacity,
+        ),
         limits=Limits(**{"bake_s": 0.0, "hold_s": 0.0, **limits}),
         capacity=capacity,
         gates=dict(gates or {}),

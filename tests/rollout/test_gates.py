@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.gates import read_gate
+from cli.rollout import report
 from cli.rollout.comparison import Comparison
 from cli.rollout.decide import Command
 from cli.rollout.gates import Span, judge, parse, spans_of
@@ -30,6 +31,14 @@ def _requests(ok: float, bad: float) -> dict[str, float]:
 def _span(ok: float, bad: float) -> Span:
     """These came during the bake, after others."""
     return Span(_requests(7, 3), _requests(7 + ok, 3 + bad))
+
+
+def test_bytes_are_told_without_exponents():
+    memory = read_gate("memory", {"gauge": "bytes", "worse_by": 100_000_000})
+    new, old = ([Span({"bytes": 0.0}, {"bytes": value})] for value in (312_345_678.0, 98_765_432.0))
+    said = judge(memory, new, old).says
+    assert said == "memory: 312,345,678, the old 98,765,432: worse by more than 100,000,000"
+    assert report.gate_says(memory) == "memory (worse by 100,000,000 at most)"
 
 
 def test_a_page_in_prometheus_format():

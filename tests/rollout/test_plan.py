@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cli.rollout.document import Capacity, NodeRecord
 from cli.rollout.errors import FloorNotKept, WrongWaves
-from cli.rollout.plan import Share, capacities, parse_shares, waves, waves_back
+from cli.rollout.plan import CANARIES, Share, capacities, parse_shares, waves
 
 ranges = st.dictionaries(
     st.integers(0, 40).map(lambda n: f"node-{n:02}"), st.sampled_from(["a", "b", "c"]), max_size=30
@@ -30,16 +30,17 @@ def _fleet(roles, more):
 
 @given(ranges, others)
 def test_every_node_is_in_exactly_one_wave(roles, more):
-    for plan in (waves, waves_back):
-        planned = [node for wave in plan(roles, _fleet(roles, more)) for node in wave]
+    for canaries in (CANARIES, 0):
+        steps = waves(roles, _fleet(roles, more), canaries=canaries)
+        planned = [node for wave in steps for node in wave]
         assert sorted(planned) == sorted(roles)
 
 
 @given(ranges, others)
 def test_no_wave_is_empty_or_has_more_than_half_of_a_role(roles, more):
     fleet = _fleet(roles, more)
-    for plan in (waves, waves_back):
-        for wave in plan(roles, fleet):
+    for canaries in (CANARIES, 0):
+        for wave in waves(roles, fleet, canaries=canaries):
             assert wave
             for role, count in Counter(roles[node] for node in wave).items():
                 assert count <= max(1, fleet[role] // 2)
@@ -68,7 +69,7 @@ def test_the_usual_five_nodes():
         ("processor-01",),
         ("collector-02", "processor-02"),
     )
-    assert waves_back(roles, fleet) == (
+    assert waves(roles, fleet, canaries=0) == (
         ("collector-01", "postprocessor-01", "processor-01"),
         ("collector-02", "processor-02"),
     )
@@ -210,4 +211,4 @@ def test_waves_that_are_none_say_why(text):
 
 
 def test_nothing_to_change_is_no_wave():
-    assert waves({}, {"a": 3}) == waves_back({}, {}) == ()
+    assert waves({}, {"a": 3}) == waves({}, {}) == ()

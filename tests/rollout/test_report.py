@@ -83,6 +83,37 @@ def test_a_good_end_says_how_to_undo_it(capsys):
     assert "undo: evctl rollback R000001" in capsys.readouterr().out
 
 
+def test_a_rollback_says_how_to_undo_it_where_all_came_from_one_release(capsys):
+    back = document_of(ROLES, kind="rollback")
+    report.show_end(LOUD, replace(back, state="converged", ended_at=1009.5))
+    undo = f"undo: evctl rollout --range 'web-[1-2]' --to {OLD}"
+    assert undo in capsys.readouterr().out
+    mixed = document_of(ROLES, kind="rollback", before={"web-2": NEW})
+    report.show_end(LOUD, replace(mixed, state="converged", ended_at=1009.5))
+    assert "undo" not in capsys.readouterr().out
+
+
+def test_who_was_away_and_never_asked_is_said_to_have_been_silent():
+    with pytest.raises(Partial) as caught:
+        report.raise_unless_converged(_ended("partial", fault="silent"))
+    assert caught.value.why == "no answer; it becomes what it should be by itself when it returns"
+
+
+def test_what_is_watched_afterwards_is_told_as_it_was_then(capsys):
+    """Not as it ended."""
+    ended = replace(_ended("rolled_back"), note="2 failed, at most 0 may")
+    watch = report.Watch(LOUD, as_json=False)
+    watch.event(ended, "pause", {"reason": "looking"})
+    watch.event(ended, "paused", {"note": "3 of 50: too few to judge"})
+    watch.event(ended, "rolling_back", {"note": "2 failed, at most 0 may"})
+    said = [line.split(" ? ")[1] for line in capsys.readouterr().err.splitlines()]
+    assert said == [
+        "paused: looking",
+        "paused: 3 of 50: too few to judge",
+        "rolling_back: 2 failed, at most 0 may",
+    ]
+
+
 def test_a_bad_end_offers_nothing_to_undo(capsys):
     report.show_end(LOUD, _ended("rolled_back"))
     assert "undo" not in capsys.readouterr().out
@@ -93,8 +124,8 @@ def test_the_plan_shows_moves_and_waves(capsys):
     report.show_plan(LOUD, "default", document, 6)
     shown = capsys.readouterr()
     assert not shown.out
-    assert f"{OLD} → {NEW}   1 nodes" in shown.err
-    assert f"nothing → {NEW}   1 nodes" in shown.err
+    assert f"{OLD} → {NEW}   1 node\n" in shown.err
+    assert f"nothing → {NEW}   1 node\n" in shown.err
     assert "2 nodes, waves 1 / 1" in shown.err
     assert "4 unchanged" in shown.err
     assert f"Plan {document.plan}  default" in shown.err

@@ -44,7 +44,7 @@ def test_every_state_can_be_reached_and_only_final_ones_are_never_left():
 
 
 def test_the_runbook_has_every_alarm_with_its_exit_code():
-    named = {(int(exit_code), code) for exit_code, code in re.findall(r"exit (\d), (E\d+)", PAGE)}
+    named = {(int(exit_code), code) for exit_code, code in re.findall(r"exit (\d+), (E\d+)", PAGE)}
     known = [one for one in vars(errors).values() if isinstance(one, type)]
     for error in (*known, *BESIDE):
         assert error is EvctlError or (error.exit_code, error.code) in named, error

@@ -24,7 +24,7 @@ def test_waves_that_are_through_and_that_wait_are_one_line_each():
     document = document_of(WEB).with_node("web-1", state="healthy")
     document = document.with_node("web-2", state="swapping").with_node("web-3", state="swapped")
     assert _shown(document, "swap of web-[2-3]") == [
-        f"Rollout R000001  {NEW}   ███░░░░░░░░░  1/4  01:14  running",
+        f"Rollout R000001  {NEW}  1/4  01:14  running  ███░░░░░░░░░",
         "✔ wave 1   1/1",
         "● wave 2   0/2",
         "  ● web-2                swapping",

@@ -342,7 +342,7 @@ def test_a_megabyte_of_anything_takes_no_more_than_its_bound(new_store: Callable
 
 
 def test_what_waits_for_its_commit_takes_what_is_counted():
-    objects, texts = filled(b"[", b'{"b":0},', b"{}]"), filled(b"[", b'"abc",', b'""]')
+    objects, texts = filled(b"[", b'{"b":"01234567"},', b"{}]"), filled(b"[", b'"abc",', b'""]')
     record = b'"scopeLogs":[{"logRecords":[{}]}]'
     post = {"X-GitHub-Delivery": "d", "X-GitHub-Event": "e"}
     for name, path, headers, body in (

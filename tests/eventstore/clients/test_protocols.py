@@ -5,6 +5,7 @@ import gzip
 import json
 import time
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -18,6 +19,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from eventstore import packing
 from eventstore.formats import FORMATS, READERS, Limits, Run, Sent
+from eventstore.times import iso_time
 
 NOW_MS = time.time_ns() // 1_000_000
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -128,14 +130,13 @@ def test_what_is_taken_is_answered_and_kept_byte_for_byte(store: Any):
 
 
 def test_amplitude_says_how_much_it_took(store: Any):
-    body = f'{{"api_key":"k","events":[{AMPLITUDE}, {{"event_type":"f"}},7]}}'
+    body = f'{{"api_key":"k","events":[{AMPLITUDE}, {{"event_type":"f"}}]}}'
     status, _, answer = store.request("/amplitude/2/httpapi", body)
     said = json.loads(answer)
     assert (status, said["code"], said["events_ingested"]) == (200, 200, 2)
     assert said["payload_size_bytes"] == len(body)
     assert abs(said["server_upload_time"] - time.time() * 1000) < 60_000
     assert [one.body for one in store.events()] == [AMPLITUDE.encode(), b'{"event_type":"f"}']
-    assert [one.body for one in store.reader.dead_letters()] == [b"7"]
 
 
 READ: list[tuple[str, str, dict[str, Any], dict[str, str]]] = [
@@ -245,6 +246,55 @@ def test_name_time_and_user_agent_are_read_of_each(shared_store: Any):
         assert one["time_ms"] == (event.received_at_ms if sent_at_is_known else NOW_MS) - 5000, name
 
 
+HOUR_MS = 3_600_000
+ISO = iso_time(NOW_MS - 5000)
+# A request, and how long before its receipt its event happened; None: as long as since NOW_MS, and
+# five seconds. Whoever says when it sent has a clock that is an hour slow.
+SENT, THEN = NOW_MS - HOUR_MS, NOW_MS - HOUR_MS - 5000
+TIMES: list[tuple[str, Any, int | None]] = [
+    ("/posthog/e/", [{"event": "e", "offset": 5000}], 5000),
+    ("/posthog/e/", [{"event": "e", "offset": 5000.4, "timestamp": ISO}], None),
+    ("/posthog/batch/", {"sent_at": SENT, "batch": [{"offset": 5000}]}, 5000),
+    ("/posthog/e/", [{"event": "e", "offset": -5000}], 0),
+    ("/posthog/e/", [{"event": "e", "offset": 10**30}, {"event": "e", "offset": "5"}], 0),
+    ("/posthog/e/", [{"event": "e", "offset": 400 * 86_400_000}], 0),
+    (f"/posthog/e/?_={SENT}&ver=1", [{"timestamp": THEN}], 5000),
+    (f"/posthog/e/?sent_at={SENT}", {"event": "e", "timestamp": THEN}, 5000),
+    ("/posthog/e/", [{"timestamp": THEN, "sent_at": SENT}], 5000),
+    (f"/snowplow/i?e=pv&dtm=1&ttm={THEN}&stm={SENT}", b"", 5000),
+    ("/segment/v1/track", {"originalTimestamp": THEN,
+     "sentAt": SENT}, 5000),
+    ("/segment/v1/track", {"timestamp": ISO, "originalTimestamp": 1}, None),
+    ("/mixpanel/track", {"event": "e", "properties": {"time": (NOW_MS - 5000) / 1000}}, None),
+    ("/mixpanel/track", {"event": "e", "properties": {"time": NOW_MS - 5000}}, None),
+    ("/amplitude/batch", {"client_upload_time": ISO, "events": [{"time": NOW_MS - 10_000}]}, 5000),
+    ("/ga4/mp/collect", {"client_id": "c", "timestamp_micros": 1,
+     "events": [{"name": "e", "timestamp_micros": (NOW_MS - 5000) * 1000}]}, None),
+]  # fmt: skip
+
+
+def test_times_are_read_as_each_protocol_states_them(store: Any):
+    asked = {}
+    for number, (target, body, _) in enumerate(TIMES):
+        method = "GET" if body == b"" else "POST"
+        status, headers, _ = store.request(target, body, method=method)
+        assert status in (200, 204), target
+        asked[headers["x-event-receipt"].partition(":")[0]] = number
+    for event in store.events():
+        target, _, ago_ms = TIMES[asked[str(event.id.pack)]]
+        time_ms = NOW_MS - 5000 if ago_ms is None else event.received_at_ms - ago_ms
+        assert store.found(event)["time_ms"] == time_ms, (target, event.body)
+    assert len(store.events()) == len(TIMES) + 1
+
+
+def test_a_retry_that_states_another_offset_is_a_retry(store: Any):
+    for offset_ms in (10, 90_000):
+        body = [{"event": "e", "uuid": "u-1", "offset": offset_ms}]
+        assert store.request("/posthog/e/", body)[0] == 200
+    (event,) = store.events()
+    assert store.found(event)["time_ms"] == event.received_at_ms - 10
+
+
 # Overload and the size of a body are refused alike for all: what differs is how it is said.
 def test_full_is_said_in_each_protocols_words(new_store: Callable[..., Any]):
     store = new_store(processor=False, queue_packs_max=1, body_bytes_max=2000)
@@ -345,7 +395,6 @@ def test_one_bad_event_leaves_the_others(store: Any):
         TP2: f'{{"schema":"{PAYLOAD_DATA}","data":[%s,{{"n":1}},%s]}}',
         "/posthog/batch/": '{"batch":[%s,{"n":1},%s]}',
         "/mixpanel/track": '[%s,{"n":1},%s]',
-        "/amplitude/batch": '{"events":[%s,{"n":1},%s]}',
         "/ga4/mp/collect": '{"client_id":"c","events":[%s,{"n":1},%s]}',
     }
     for target, body in targets.items():
@@ -359,8 +408,46 @@ def test_one_bad_event_leaves_the_others(store: Any):
     assert {one.body for one in store.events()} == {b'{"n":1}'}
     letters = [one.body for one in store.reader.dead_letters()]
     assert sorted(letters) == sorted(
-        [b"[7]", deep.encode(), b"null", b'"x"'] * 6 + [b"7", b'[{"n":1}]']
+        [b"[7]", deep.encode(), b"null", b'"x"'] * 5 + [b"7", b'[{"n":1}]']
     )
+
+
+def after(answer: dict[str, Any], events: list[Any]) -> list[Any]:
+    """What Amplitude's own clients send again after an answer of 4xx."""
+    if answer["missing_field"] or answer["error"].startswith("Invalid API key"):
+        return []
+    named = {*chain(*answer["events_with_invalid_fields"].values())}
+    return [event for index, event in enumerate(events) if index not in named]
+
+
+def test_amplitude_names_bad_events_and_takes_the_others_once_they_are_sent_again(store: Any):
+    deep: Any = json.loads('{"a":' * 70 + "1" + "}" * 70)
+    events = [{"n": 1}, [7], {"n": 2}, deep, None]
+    status, headers, answer = store.request("/amplitude/batch", {"events": events})
+    said = json.loads(answer)
+    assert (status, said["code"]) == (400, 400)
+    assert said["events_with_invalid_fields"] == {"event": [1, 3, 4]}
+    assert headers["x-event-receipt"].endswith(":0-2")
+    assert store.events() == []
+    status, _, answer = store.request("/amplitude/batch", {"events": after(said, events)})
+    assert (status, json.loads(answer)["events_ingested"]) == (200, 2)
+    assert [json.loads(one.body) for one in store.events()] == [{"n": 1}, {"n": 2}]
+    letters = {one.index: json.loads(one.body) for one in store.reader.dead_letters()}
+    assert letters == {0: [7], 1: deep, 2: None}
+
+
+def test_amplitudes_clients_give_up_what_can_never_be_taken(new_store: Callable[..., Any]):
+    store = new_store(processor=False, endpoint={"keys": ["right"]})
+    for key, body in (
+        ("wrong", '{"api_key":"wrong","events":[{}]}'),
+        ("right", '{"api_key":"right","events":[7]}'),
+        ("right", '{"api_key":"right","events":{}}'),
+        ("right", '{"api_key":"right","events":[{}],"options":%s}' % ("[" * 99 + "]" * 99)),
+        ("", "{"),
+    ):
+        status, _, answer = store.request("/amplitude/batch", body)
+        assert status == (400 if key == "right" else 401)
+        assert after(json.loads(answer), [7]) == [], body
 
 
 def test_an_unreadable_log_record_is_a_partial_success(store: Any):
@@ -495,6 +582,13 @@ def test_snowplow_by_get_is_an_image_and_a_visitor_is_known_again(shared_store: 
     assert events[0].body == query.encode()
     assert len(events) == 4
     assert shared_store.found(events[0])["name"] == "struct"
+
+
+def test_head_of_snowplows_image_keeps_nothing(shared_store: Any):
+    status, headers, body = shared_store.request("/snowplow/i?e=pv&eid=h1", method="HEAD")
+    assert (status, headers["content-type"], body) == (200, "image/gif", b"")
+    assert "x-event-receipt" not in headers
+    assert shared_store.events() == []
 
 
 def test_snowplow_knows_a_visitor_among_cookies_of_any_kind(shared_store: Any):

@@ -127,11 +127,23 @@ DEPTHS = {
     "1,000 objects": b'{"a":' * 1000 + b"1" + b"}" * 1000,
 }
 BOMBS = {
+    "open arrays": b'{"a":' + b"[" * 60_000,
+    "open objects": b'{"a":' * 60_000,
+    "open strings": b'{"a":' + b'"' * 500_001,
+    "arrays": b'{"a":' + b"[" * 60_000 + b"]" * 400_000 + b"}",
+    "closing brackets": b"{" + b"]" * 500_000 + b"}",
+}
+HEAVY = {
     "open arrays": b'{"a":' + b"[" * 500_000,
     "open objects": b'{"a":' * 200_000,
-    "open strings": b'{"a":' + b'"' * 500_001,
-    "arrays": b'{"a":' + b"[" * 400_000 + b"]" * 400_000 + b"}",
-    "closing brackets": b"{" + b"]" * 500_000 + b"}",
+    "arrays in arrays": b'{"a":' + b"[" * 400_000 + b"]" * 400_000 + b"}",
+    "arrays": b'{"a":[' + b"[]," * 66_000 + b"0]}",
+    "objects behind a string": b'{"":"\\\\\\"","a":[' + b'{"":0},' * 66_000 + b"0]}",
+}
+NOT_HEAVY = {
+    "arrays": b'{"a":[' + b"[]," * 65_000 + b"0]}",
+    "arrays that are some bytes each": b'{"a":[' + b'["123456789012"],' * 60_000 + b"0]}",
+    "a string's": b'{"":"' + b'[\\"{' * 100_000 + b'","a":[' + b"[]," * 65_000 + b"0]}",
 }
 KEYS = b"{" + b",".join(b'"%d":0' % n for n in range(90_000)) + b"}"
 KEYS_2_20 = b"{" + b",".join(b'"%d":0' % n for n in range(1 << 20)) + b"}"
@@ -146,6 +158,8 @@ BOTH = [
     *taken(_inside(GOOD_VALUES)),
     *refused("too_deep", {f"depth: {name}": body for name, body in DEPTHS.items()}),
     *refused("not_json", {f"bomb: {name}": body for name, body in BOMBS.items()}),
+    *refused("too_many_values", {f"heavy: {name}": body for name, body in HEAVY.items()}, 413),
+    *taken({f"not heavy: {name}": body for name, body in NOT_HEAVY.items()}),
     *taken({"64 objects": b'{"a":' * 64 + b"1" + b"}" * 64, "90,000 keys": KEYS}),
     *taken(
         {
@@ -167,7 +181,7 @@ JSON = [
     *refused("not_json", {"two objects": b"{} {}", "an open array": b"[{}", "[{},]": b"[{},]"}),
     *refused("not_an_object", {"an array in an array": b"[[{}]]", "[{},1]": b"[{},1]"}),
     *refused("empty", {"[]": b"[]", "[ ]": b"[ \n ]"}),
-    *refused("too_many_events", {"350,000 objects": b"[{}" + b",{}" * 349_000 + b"]"}, 413),
+    *refused("too_many_events", {"60,000 objects": b"[{}" + b",{}" * 59_999 + b"]"}, 413),
     *taken({"lines": b'{\r\n"a"\t:\n[\n]\r}', "in an array": b"[ {} ]"}),
 ]
 NDJSON = [
@@ -189,5 +203,5 @@ def deepest() -> list[Case]:
     """Deeper than any parser goes: refused by one reason or the other."""
     return [
         Case(f"{depth} deep", b'{"a":' + b"[" * depth + b"]" * depth + b"}", 400, code)
-        for depth, code in ((500, "too_deep"), (5000, "not_json"), (100_000, "not_json"))
+        for depth, code in ((500, "too_deep"), (5000, "not_json"), (60_000, "not_json"))
     ]

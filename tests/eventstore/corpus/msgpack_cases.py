@@ -54,8 +54,8 @@ MSGPACK = [
             "the same in a map": _of(b"\xc1"),
             "an array and more": b"\x91\x80\x80",
             "an array and a newline": b"\x91\x80\n",
-            "500,000 arrays deep": b"\x81" + A + b"\x91" * 500_000 + b"\xc0",
-            "300,000 maps deep": (b"\x81" + A) * 300_000 + b"\xc0",
+            "60,000 arrays deep": b"\x81" + A + b"\x91" * 60_000 + b"\xc0",
+            "60,000 maps deep": (b"\x81" + A) * 60_000 + b"\xc0",
             "5,000 arrays deep, whole": _of(b"\x91" * 5000 + b"\x01"),
         },
     ),
@@ -78,15 +78,18 @@ MSGPACK = [
         "too_many_events",
         {
             "an array of 2^32 - 1": b"\xdd" + HUGE,
-            "500,000 maps": b"\x80" * 500_000,
-            "an array of 500,000": b"\xdd\x00\x07\xa1\x20" + b"\x80" * 500_000,
+            "60,000 maps": b"\x80" * 60_000,
+            "an array of 60,000": b"\xdd\x00\x00\xea\x60" + b"\x80" * 60_000,
         },
         413,
     ),
+    *refused("too_large", {"a byte too much": b"\x80" * (MIB + 1)}, 413),
     *refused(
-        "too_large",
+        "too_many_values",
         {
-            "a byte too much": b"\x80" * (MIB + 1),
+            "500,000 maps": b"\x80" * 500_000,
+            "66,000 maps in maps": _of(b"\xdd\0\1\1\xd0" + b"\x81\xa0\0" * 66_000),
+            "events of 8,000 arrays": _of(b"\xdc\x1f\x40" + b"\x91\0" * 8_000) * 9,
             "a million empty arrays": _of(b"\xdd\0\x0f\x42\x40" + b"\x90" * 1_000_000),
             "a million empty maps": _of(b"\xdd\0\x0f\x42\x40" + b"\x80" * 1_000_000),
         },
@@ -114,6 +117,7 @@ MSGPACK = [
             "65,536 nils": _of(b"\xdd\0\x01\0\0" + b"\xc0" * 65536),
             "160,000 names": b"\xdf\0\x02\x71\0"
             + b"".join(b"\xce%b\x01" % n.to_bytes(4, "big") for n in range(160_000)),
+            "65,000 maps in maps": _of(b"\xdd\0\0\xfd\xe8" + b"\x81\xa0\0" * 65_000),
             "a megabyte of what could be empty arrays": _of(
                 b"\xc6\0\x0f\x42\x40" + b"\x90" * 1_000_000
             ),
