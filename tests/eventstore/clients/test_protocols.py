@@ -9,42 +9,19 @@ from itertools import chain
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from google.protobuf.json_format import MessageToDict
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
-    ExportLogsServiceRequest,
-    ExportLogsServiceResponse,
-)
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from eventstore import packing
-from eventstore.formats import FORMATS, READERS, Limits, Run, Sent
 from eventstore.times import iso_time
+from tests.eventstore.clients.client_requests import PAYLOAD_DATA, PROTOBUF, TP2, otlp, record
 
 NOW_MS = time.time_ns() // 1_000_000
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-PROTOBUF = {"Content-Type": "application/x-protobuf"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
-TP2 = "/snowplow/com.snowplowanalytics.snowplow/tp2"
-PAYLOAD_DATA = "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4"
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0"
 PRETTY = '{"batch" : [ {"event" :"ä",\n "messageId": "m"} ,{"type":"page"}], "x":[[1]]}'
 MIXPANEL = f'{{"event":"e","properties":{{"token":"t","$insert_id":"i","time":{NOW_MS}}}}}'
 AMPLITUDE = f'{{"event_type":"e","insert_id":"i","time":{NOW_MS},"session_id":7}}'
 SYSLOG = b'<165>1 2026-11-25T18:00:00.123Z host app 4711 PAID [o@1 id="1\\"2"] paid'
-
-
-def otlp(*records: LogRecord, **resource: str) -> ExportLogsServiceRequest:
-    request = ExportLogsServiceRequest()
-    logs = request.resource_logs.add()
-    for key, text in resource.items():
-        logs.resource.attributes.add(key=key).value.string_value = text
-    logs.scope_logs.add(log_records=records).scope.name = "scope"
-    return request
-
-
-def record(number: int = 0, **members: Any) -> LogRecord:
-    return LogRecord(time_unix_nano=NOW_MS * 1_000_000 + number, **members)
 
 
 TAKEN: list[tuple[str, str, str | bytes, dict[str, str], tuple[int, str | bytes], list[Any]]] = [
@@ -450,89 +427,6 @@ def test_amplitudes_clients_give_up_what_can_never_be_taken(new_store: Callable[
         assert after(json.loads(answer), [7]) == [], body
 
 
-def test_an_unreadable_log_record_is_a_partial_success(store: Any):
-    good, other = record(1), record(2, severity_text="e")
-    request = otlp(good, other).SerializeToString()
-    damaged = request.replace(b"\x1a\x01e", b"\x1a\x01\xff")  # its text is no UTF-8
-    status, _, answer = store.request("/otlp_logs/v1/logs", damaged, PROTOBUF)
-    partial = ExportLogsServiceResponse.FromString(answer).partial_success
-    assert (status, partial.rejected_log_records) == (200, 1)
-    assert "log record 1" in partial.error_message
-    # Protocol Buffers' JSON allows any number as text.
-    kept = {"flags": "1", "droppedAttributesCount": "2"}
-    body = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"traceId": 7}, {"flags": 1}, kept]}]}]}
-    status, _, answer = store.request("/otlp_logs/v1/logs", body)
-    assert (status, json.loads(answer)["partialSuccess"]["rejectedLogRecords"]) == (200, "1")
-    assert [one.body for one in store.events()] == [
-        good.SerializeToString(),
-        b'{"flags": 1}',
-        json.dumps(kept).encode(),
-    ]
-    assert len(list(store.reader.dead_letters())) == 2
-
-
-def test_unknown_fields_of_a_log_record_are_kept(shared_store: Any):
-    whole = record(1).SerializeToString() + b"\xf8\x07\x01"  # field 127
-    grouped = record(2).SerializeToString() + b"\x7b\x08\x01\x7c"  # a group, field 15
-    request = otlp()
-    scope = request.resource_logs[0].scope_logs[0]
-    body = request.SerializeToString()
-    inner = scope.SerializeToString()
-    for event in (whole, grouped):
-        inner += b"\x12" + bytes([len(event)]) + event
-    logs = request.resource_logs[0]
-    logs.ClearField("scope_logs")
-    outer = logs.SerializeToString() + b"\x12" + bytes([len(inner)]) + inner + b"\xfa\x07\x01x"
-    body = b"\x0a" + bytes([len(outer)]) + outer
-    assert shared_store.request("/otlp_logs/v1/logs", body, PROTOBUF)[0] == 200
-    assert [one.body for one in shared_store.events()] == [whole, grouped]
-
-
-def test_log_records_are_told_apart_though_they_are_alike(shared_store: Any):
-    """Two alike in one request are two; the request again is none; another request is more."""
-    first, second = otlp(record(), record()), otlp(record(), record(), host="b")
-    for request in (first, first, second, first):
-        body = request.SerializeToString()
-        assert shared_store.request("/otlp_logs/v1/logs", body, PROTOBUF)[0] == 200
-    undated = otlp(LogRecord(severity_text="x")).SerializeToString()
-    for _ in range(2):  # without a time nothing says that they are the same
-        assert shared_store.request("/otlp_logs/v1/logs", undated, PROTOBUF)[0] == 200
-    assert len(shared_store.events()) == 4 + 2
-
-
-def test_a_request_that_is_in_a_pack_twice_has_each_record_twice():
-    """Its second copy joins the run of its first."""
-    body = otlp(record(1), record(2), record(2)).SerializeToString()
-    sent = Sent("POST", "/v1/logs", "", PROTOBUF, body, 0)
-    events = FORMATS["otlp_logs"].read(sent, Limits(64, 9, 9999))
-    ((_, context),) = events.contexts
-    run = Run(events.block * 2, 6, [*(events.lengths or ())] * 2, context, {})
-    ids = [
-        one if isinstance(one, str) else one.client_id for one in READERS["otlp_logs"].fields(run)
-    ]
-    assert ids[:3] == ids[3:]
-    assert len(set(ids)) == 3
-
-
-def test_both_encodings_of_a_log_record_are_the_same_object(store: Any):
-    request = otlp(record(trace_id=b"\x01" * 16, span_id=b"\x02" * 8, event_name="e"), host="a")
-    assert store.request("/otlp_logs/v1/logs", request.SerializeToString(), PROTOBUF)[0] == 200
-    as_json = MessageToDict(request)
-    (json_record,) = as_json["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
-    json_record |= {"traceId": "01" * 16, "spanId": "02" * 8}
-    assert store.request("/otlp_logs/v1/logs", as_json)[0] == 200
-    store.events()
-    values = [
-        READERS[pack.format].value(body, share.context)
-        for stored in store.reader._store.packs()
-        for pack in [packing.unpack(stored.body)]
-        for body, share in pack.per_event()
-    ]
-    assert values[0] == values[1]
-    assert values[0]["traceId"] == "01" * 16
-    assert values[0]["scope"] == {"name": "scope"}
-
-
 def test_ga4_says_what_is_wrong_only_when_it_is_asked(shared_store: Any):
     wrong = {"events": [{"name": "1st"}, {"name": "ok", "params": 7}, 7, *[{"name": "e"}] * 23]}
     assert shared_store.request("/ga4/mp/collect", wrong)[::2] == (204, b"")
@@ -553,91 +447,3 @@ def test_ga4_says_what_is_wrong_only_when_it_is_asked(shared_store: Any):
     assert shared_store.request("/ga4/mp/collect", large)[0] == 204
     assert b"130000" in shared_store.request("/ga4/debug/mp/collect", large)[2]
     assert shared_store.events() == []
-
-
-def test_snowplow_by_get_is_an_image_and_a_visitor_is_known_again(shared_store: Any):
-    query = "e=se&eid=7f7d&dtm=1795629600123&p=web&url=https%3A%2F%2Fa.example%2F%3Fx%3D%C3%A4"
-    status, headers, body = shared_store.request(f"/snowplow/i?{query}", method="GET")
-    assert (status, headers["content-type"], len(body)) == (200, "image/gif", 42)
-    assert body.startswith(b"GIF89a")
-    cookie = headers["set-cookie"]
-    assert "SameSite=None; Secure" in cookie
-    visitor = cookie.partition(";")[0]
-    again = shared_store.request(f"/snowplow/i?{query}", method="GET")[1]["set-cookie"]
-    assert again == cookie  # a retry makes no second visitor
-    known = shared_store.request(
-        "/snowplow/i?e=pv&eid=2", headers={"Cookie": f"a=b; {visitor}"}, method="GET"
-    )
-    assert known[1]["set-cookie"] == cookie
-    other = shared_store.request(
-        "/snowplow/i?e=pv&eid=3", headers={"Cookie": "sp=<x>"}, method="GET"
-    )
-    assert other[1]["set-cookie"] != cookie
-    nobody = shared_store.request(
-        "/snowplow/i?e=pv&eid=4", headers={"SP-Anonymous": "*"}, method="GET"
-    )
-    assert "set-cookie" not in nobody[1]
-    assert shared_store.request("/snowplow/i?x=y", method="GET")[0] == 400
-    events = shared_store.events()
-    assert events[0].body == query.encode()
-    assert len(events) == 4
-    assert shared_store.found(events[0])["name"] == "struct"
-
-
-def test_head_of_snowplows_image_keeps_nothing(shared_store: Any):
-    status, headers, body = shared_store.request("/snowplow/i?e=pv&eid=h1", method="HEAD")
-    assert (status, headers["content-type"], body) == (200, "image/gif", b"")
-    assert "x-event-receipt" not in headers
-    assert shared_store.events() == []
-
-
-def test_snowplow_knows_a_visitor_among_cookies_of_any_kind(shared_store: Any):
-    """What else a domain keeps there is JSON, dates, or nothing sensible."""
-    visitor = "c0a2dfbb-eb6b-5f3d-a4f6-792f9393cbd8"
-    for number, cookies in enumerate(
-        (
-            f"sp={visitor}",
-            f'consent={{"a":1,"b":[2]}}; sp={visitor}; x[0]=1',
-            f"since=Fri Nov 27 2026 10:00:00 GMT+0100 (CET);sp={visitor}",
-            f"alone; =; _sp=1; sp={visitor} ",
-            f'sp="{visitor}"',
-        )
-    ):
-        target = f"/snowplow/i?e=pv&eid=cookie-{number}"
-        headers = shared_store.request(target, headers={"Cookie": cookies}, method="GET")[1]
-        assert headers["set-cookie"].startswith(f"sp={visitor};"), cookies
-
-
-def test_snowplow_keeps_no_address_of_who_is_anonymous(shared_store: Any):
-    for headers in ({"SP-Anonymous": "*"}, {}):
-        body = {"schema": PAYLOAD_DATA, "data": [{"e": "pv", "eid": f"post-{len(headers)}"}]}
-        assert shared_store.request(TP2, body, headers)[0] == 200
-        target = f"/snowplow/i?e=pv&eid=get-{len(headers)}"
-        assert shared_store.request(target, headers=headers, method="GET")[0] == 200
-    ids = {event.id for event in shared_store.events()}
-    assert {
-        envelope["client_id"]: envelope["address"]
-        for event, envelope in shared_store.reader.enveloped()
-        if event.id in ids
-    } == {"post-1": None, "get-1": None, "post-0": "127.0.0.1", "get-0": "127.0.0.1"}
-
-
-def test_pages_of_named_origins_may_send_with_their_cookies(new_store: Callable[..., Any]):
-    store = new_store(processor=False, endpoint={"origins": ["https://shop.example"]})
-    asked = {
-        "Origin": "https://shop.example",
-        "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "content-type,sp-anonymous",
-    }
-    status, headers, _ = store.request(TP2, b"", asked, "OPTIONS")
-    assert status in (200, 204)
-    assert headers["access-control-allow-origin"] == "https://shop.example"
-    assert headers["access-control-allow-credentials"] == "true"
-    assert "sp-anonymous" in headers["access-control-allow-headers"].lower()
-    assert "POST" in headers["access-control-allow-methods"]
-    for body in (READ[1][2], {}):  # an answer that can't be read would be sent again for ever
-        headers = store.request(TP2, body, asked)[1]
-        assert headers["access-control-allow-origin"] == "https://shop.example"
-        assert headers["access-control-allow-credentials"] == "true"
-    stranger = store.request(TP2, b"", {**asked, "Origin": "https://evil.example"}, "OPTIONS")
-    assert "access-control-allow-origin" not in stranger[1]
